@@ -1,0 +1,117 @@
+//! What may be written in the configuration, and nothing else: every field, its unit, its bounds and its default.
+
+mod fault;
+mod limits;
+mod listener;
+mod policy;
+mod route;
+mod schema;
+mod tree;
+mod upstream;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use fault::{Fault, Faults};
+pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
+pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
+pub use policy::{Algorithm, FailureMode, Grants, KeySource, PolicyConfig, PolicyLimits, SecretConfig, VerifierConfig};
+pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
+pub use schema::{check_value, schema, unknown};
+pub use tree::{Document, Environment, Place};
+pub use upstream::{EndpointConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};
+pub use value::{ByteCount, Period};
+
+/// The whole configuration: one YAML file, or a folder of them that merge.
+///
+/// In any text, `${env:NAME}` stands for a variable of the environment and `${file:PATH}` for a file's contents
+/// without the line end (PATH relative to the configuration file); `$${` is a literal `${`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where clients connect. At least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// The operator's address: status, metrics, health, reload.
+    pub admin: AdminConfig,
+    /// Where compiled plugins are found.
+    pub plugins: PluginsConfig,
+    /// Waits that end, for clients and requests.
+    pub timeouts: TimeoutsConfig,
+    /// What a client may use.
+    pub bounds: BoundsConfig,
+    /// Policies by name: configured uses of plugins.
+    pub policies: BTreeMap<String, PolicyConfig>,
+    /// Rate buckets by name, shared by every policy that names one.
+    pub limits: BTreeMap<String, BucketConfig>,
+    /// Secrets by name, for the `secrets` service.
+    pub secrets: BTreeMap<String, SecretConfig>,
+    /// Token verifiers by name, for the `crypto` service.
+    pub verifiers: BTreeMap<String, VerifierConfig>,
+    /// Upstreams by name: groups of endpoints.
+    pub upstreams: BTreeMap<String, UpstreamConfig>,
+    /// Routes. The most specific match wins; the order in the file decides between equals.
+    pub routes: Vec<RouteConfig>,
+    /// One JSON line a request.
+    pub access_log: AccessLogConfig,
+    /// Peers whose `x-forwarded-for`, `x-forwarded-proto` and `forwarded` are believed, as CIDR blocks. From any
+    /// other peer those headers are removed.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// The operator's address.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// IP address and port; port 0 takes a free one. Keep it on loopback or a private network: it has no
+    /// authentication. Read once, at the start.
+    #[schemars(with = "String")]
+    pub address: std::net::SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { address: std::net::SocketAddr::from(([127, 0, 0, 1], 9901)) }
+    }
+}
+
+/// Where compiled plugins are found.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginsConfig {
+    /// The drop folder: every `*.wasm` in it is a plugin named after the file. Relative to the configuration file.
+    pub folder: PathBuf,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("plugins") }
+    }
+}
+
+/// One JSON line a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessLogConfig {
+    /// Where the lines go. Read once, at the start.
+    pub to: AccessLogTarget,
+    /// Request headers whose values are logged. Nothing else of a message is.
+    pub request_headers: Vec<String>,
+}
+
+/// Where access-log lines go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLogTarget {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Nowhere.
+    Off,
+    /// Appended to this file.
+    File(PathBuf),
+}

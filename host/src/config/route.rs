@@ -1,0 +1,116 @@
+//! Which requests go where.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::value::{ByteCount, Period};
+
+/// A match, a chain, and an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Unique; in logs, metrics and errors.
+    pub name: String,
+    /// What a request must have; every request if absent.
+    #[serde(default, rename = "match")]
+    pub matches: MatchConfig,
+    /// The chain, in order.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Where requests go.
+    pub upstream: UpstreamChoice,
+    /// The API whose shape errors take.
+    #[serde(default)]
+    pub api: Api,
+    /// A request body; `bounds.body` if absent.
+    #[serde(default)]
+    pub body: Option<ByteCount>,
+    /// As `timeouts.total`.
+    #[serde(default)]
+    pub total: Option<Period>,
+    /// Whether a WebSocket upgrade (RFC 6455) passes once the chain allowed it.
+    #[serde(default)]
+    pub websocket: bool,
+    /// Whether a path with `%2F`, `%5C`, `;`, `\`, empty segments or bytes past ASCII is let in, as it is. Two
+    /// parsers may read such a path differently, so policies that decide on paths are no longer safe.
+    #[serde(default)]
+    pub ambiguous_paths: bool,
+}
+
+/// What a request must have, all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatchConfig {
+    /// Host names without a port: exact, or `*.example.com` for any name below. Any host if empty.
+    pub hosts: Vec<String>,
+    /// The path.
+    pub path: Option<PathMatch>,
+    /// Methods. Any if empty.
+    pub methods: Vec<String>,
+    /// Headers by name.
+    pub headers: BTreeMap<String, HeaderMatch>,
+    /// Query parameters by name.
+    pub query: BTreeMap<String, QueryMatch>,
+}
+
+/// How a path matches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum PathMatch {
+    /// This path and no other.
+    Exact(String),
+    /// This path and every path below it: `/v1` and `/v1/` match `/v1/chat`, not `/v10`.
+    Prefix(String),
+    /// A path with `{name}` for one whole segment, and `{*name}` last for the rest.
+    Template(String),
+}
+
+/// How a header matches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum HeaderMatch {
+    /// Exactly one field, with this value.
+    Exact(String),
+    /// At least one field (`true`), or none (`false`).
+    Present(bool),
+}
+
+/// How a query parameter matches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum QueryMatch {
+    /// Exactly one parameter, with this value once decoded.
+    Exact(String),
+    /// At least one parameter (`true`), or none (`false`).
+    Present(bool),
+}
+
+/// Where a route's requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UpstreamChoice {
+    /// To this upstream.
+    One(String),
+    /// To one of several: a policy may choose.
+    Several {
+        /// Where requests go when no policy chooses.
+        default: String,
+        /// What a policy may choose besides.
+        choices: Vec<String>,
+    },
+}
+
+/// The API whose shape errors take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"error": {"message", "type", "param", "code"}}`.
+    Openai,
+    /// `{"type": "error", "error": {"type", "message"}}`.
+    Anthropic,
+}

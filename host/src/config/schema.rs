@@ -1,0 +1,127 @@
+//! The published JSON Schema, and checking a value against a schema with every fault in words.
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::tree::escape;
+use super::{Config, Document, Faults};
+
+impl Config {
+    /// The typed configuration of a document.
+    ///
+    /// # Errors
+    /// Every place where the document does not fit the schema.
+    pub fn from_document(document: &Document) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let mut settings = SchemaSettings::draft2020_12();
+        settings.inline_subschemas = true;
+        let schema = settings.into_generator().into_root_schema_for::<Self>().to_value();
+        match check_value(&schema, &document.value) {
+            Ok(()) => {}
+            Err(problems) => {
+                for (at, message) in problems {
+                    faults.add(document.place(&at), at, message);
+                }
+                return Err(faults.or_ok(()).err().unwrap_or_default());
+            }
+        }
+        serde_json::from_value(document.value.clone()).map_err(|error| {
+            faults.add(document.place(""), "", error.to_string());
+            faults
+        })
+    }
+}
+
+/// The JSON Schema (2020-12) of the configuration, for editors.
+#[must_use]
+pub fn schema() -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
+    schema.to_value()
+}
+
+/// Checks a value against a JSON Schema without `$ref`.
+///
+/// # Errors
+/// For each fault its RFC 6901 pointer and what is wrong. A fault in the schema itself has the pointer "".
+pub fn check_value(schema: &Value, value: &Value) -> Result<(), Vec<(String, String)>> {
+    let validator = match Validator::new(schema) {
+        Ok(validator) => validator,
+        Err(error) => return Err(vec![(String::new(), format!("the schema is broken: {error}"))]),
+    };
+    let mut problems = Vec::new();
+    for error in validator.iter_errors(value) {
+        explain(schema, &error, &mut problems);
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn explain(schema: &Value, error: &ValidationError<'_>, problems: &mut Vec<(String, String)>) {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            let parent = error.schema_path().to_string();
+            let known =
+                parent.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)?.get("properties")?.as_object());
+            let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            for name in unexpected {
+                problems.push((format!("{at}/{}", escape(name)), unknown("field", name, known.iter().copied())));
+            }
+        }
+        ValidationErrorKind::Required { property } => {
+            problems.push((at, format!("field {property} is missing{}", after(error))));
+        }
+        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+            // The branch that comes nearest is the one that fails deepest.
+            let depth = |branch: &Vec<ValidationError<'_>>| {
+                branch.iter().map(|error| error.instance_path().to_string().matches('/').count()).max().unwrap_or(0)
+                    + usize::from(!branch.iter().any(|error| matches!(error.kind(), ValidationErrorKind::Type { .. })))
+            };
+            match context.iter().max_by_key(|branch| depth(branch)) {
+                Some(branch) if !branch.is_empty() && branch.iter().any(is_plain) => {
+                    for error in branch {
+                        explain(schema, error, problems);
+                    }
+                }
+                _ => problems.push((at, format!("{} does not fit: see `gatewright schema`", subject(error)))),
+            }
+        }
+        // The value may be a secret that came from the environment: it is never repeated.
+        _ => problems
+            .push((at, format!("{} {}", subject(error), error.masked_with("it").to_string().replace("it ", "")))),
+    }
+}
+
+fn is_plain(error: &ValidationError<'_>) -> bool {
+    !matches!(error.kind(), ValidationErrorKind::Constant { .. } | ValidationErrorKind::Enum { .. })
+}
+
+/// The name of what is wrong: the last part of its pointer.
+fn subject(error: &ValidationError<'_>) -> String {
+    match error.instance_path().to_string().rsplit_once('/') {
+        Some((_, name)) => format!("{:?}", name.replace("~1", "/").replace("~0", "~")),
+        None => "the configuration".to_owned(),
+    }
+}
+
+fn after(error: &ValidationError<'_>) -> String {
+    match error.instance_path().to_string().rsplit_once('/') {
+        Some((_, name)) => format!(" in {name:?}"),
+        None => String::new(),
+    }
+}
+
+/// "unknown field "x" (did you mean "y"?)", or the names there are.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    match nearest {
+        Some((distance, nearest)) if distance <= name.len().max(nearest.len()) / 2 => {
+            format!("unknown {what} {name:?} (did you mean {nearest:?}?)")
+        }
+        Some(_) => format!("unknown {what} {name:?} (there are: {})", known.join(", ")),
+        None => format!("unknown {what} {name:?}"),
+    }
+}

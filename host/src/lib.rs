@@ -1,0 +1,2 @@
+//! Gatewright: a programmable API and LLM gateway whose every policy is a sandboxed WebAssembly component.
+pub mod config;
