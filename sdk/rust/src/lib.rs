@@ -15,6 +15,7 @@ mod export;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+mod list;
 mod policy;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -24,6 +25,7 @@ pub use bindings::on_event::exports::gatewright::policy::on_event::{Ending, Even
 pub use bindings::policy::exports::gatewright::policy::lifecycle::Problem;
 pub use bindings::policy::gatewright::policy::types::{BodyError, Failure, HeaderError, Scalar, WriteError};
 pub use exchange::failure;
+pub use list::OneOrMany;
 pub use policy::{Decision, Policy, problem, schema_of};
 pub use text::deserialize_text;
 
