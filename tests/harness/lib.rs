@@ -1,1 +1,27 @@
-//! x
+//! What the outer tests stand on: the real binary, byte-exact clients, recording origins, certificates.
+//!
+//! Everything here panics when something is not as expected, with what there was instead: it runs in tests only.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
+
+mod frames;
+mod gateway;
+mod http1;
+mod mock;
+mod origin;
+mod pki;
+mod process;
+mod wire;
+
+use std::time::Duration;
+
+pub use frames::{Flags, Frame, FrameKind, Frames, header_block};
+pub use gateway::Gateway;
+pub use http1::{Reply, http_get, http_post};
+pub use mock::Mock;
+pub use origin::{Conversation, Origin, Recording};
+pub use pki::{Authority, Identity};
+pub use process::{Lines, Process, gatewright};
+pub use wire::Wire;
+
+/// How long a test waits for what must happen: far above what it takes on a slow machine, far below for ever.
+pub const DEADLINE: Duration = Duration::from_secs(30);
