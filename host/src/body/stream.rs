@@ -1,0 +1,213 @@
+//! A body on its way, bounded in length and in the time between two reads.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{Error, Reason};
+
+/// A message body.
+#[derive(Debug, Default)]
+pub struct Body(Option<Kind>);
+
+/// Where a body's bytes come from.
+#[derive(Debug)]
+pub enum Kind {
+    /// From memory.
+    Full(Bytes),
+    /// From a peer.
+    Incoming(Box<Limited>),
+}
+
+/// A peer's body, with a cap on its length and a deadline on each read.
+pub struct Limited {
+    inner: Incoming,
+    left: u64,
+    faults: Faults,
+    idle: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    progress: Option<Arc<Progress>>,
+    release: Option<Release>,
+}
+
+/// What it means when a body is too large, too slow or broken.
+type Faults = (Reason, Reason, Reason);
+const CLIENT: Faults = (Reason::BodyTooLarge, Reason::RequestTimeout, Reason::MalformedBody);
+const UPSTREAM: Faults = (Reason::UpstreamTooLarge, Reason::UpstreamTimeout, Reason::UpstreamBroken);
+
+/// Called when a body has been read to its end.
+pub type Release = Box<dyn FnOnce() + Send>;
+
+/// When a body was last read from.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Option<Instant>>);
+
+impl Progress {
+    /// The time of the last read.
+    #[must_use]
+    pub fn last(&self) -> Option<Instant> {
+        *self.0.lock()
+    }
+}
+
+impl Body {
+    /// A body of no bytes.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(None)
+    }
+
+    /// A body from memory.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        Self((!bytes.is_empty()).then_some(Kind::Full(bytes)))
+    }
+
+    /// A client's body of at most `max` bytes.
+    #[must_use]
+    pub fn from_client(inner: Incoming, max: u64, idle: Duration) -> Self {
+        if inner.is_end_stream() {
+            return Self::empty();
+        }
+        Self::limited(inner, max, CLIENT, idle)
+    }
+
+    /// An upstream's body; `release` is called once it has been read to its end.
+    #[must_use]
+    pub fn from_upstream(inner: Incoming, idle: Duration, release: Option<Release>) -> Self {
+        if inner.is_end_stream() {
+            if let Some(release) = release {
+                release();
+            }
+            return Self::empty();
+        }
+        let mut body = Self::limited(inner, u64::MAX, UPSTREAM, idle);
+        if let Some(Kind::Incoming(limited)) = &mut body.0 {
+            limited.release = release;
+        }
+        body
+    }
+
+    fn limited(inner: Incoming, left: u64, faults: Faults, idle: Duration) -> Self {
+        let limited = Limited { inner, left, faults, idle, sleep: None, progress: None, release: None };
+        Self(Some(Kind::Incoming(Box::new(limited))))
+    }
+
+    /// Lets another see when this body is read, if it comes from a peer.
+    pub fn watch(&mut self) -> Option<Arc<Progress>> {
+        let Some(Kind::Incoming(limited)) = &mut self.0 else { return None };
+        Some(limited.progress.get_or_insert_default().clone())
+    }
+
+    /// The bytes, if all of them are in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> Option<Bytes> {
+        match &self.0 {
+            None => Some(Bytes::new()),
+            Some(Kind::Full(bytes)) => Some(bytes.clone()),
+            Some(Kind::Incoming(_)) => None,
+        }
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Limited {
+    fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(sleep) = &mut self.sleep {
+                    sleep.as_mut().reset(Instant::now() + self.idle);
+                }
+                if let Some(progress) = &self.progress {
+                    *progress.0.lock() = Some(Instant::now());
+                }
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(Some(Err(self.faults.0.into()))),
+                }
+                // With a declared length nobody polls again after the last byte.
+                if self.inner.is_end_stream()
+                    && let Some(release) = self.release.take()
+                {
+                    release();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::new(self.faults.2, error.to_string())))),
+            Poll::Ready(None) => {
+                if let Some(release) = self.release.take() {
+                    release();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let idle = self.idle;
+                let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+                match std::future::Future::poll(sleep.as_mut(), context) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err(self.faults.1.into()))),
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Limited {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Limited").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        match &mut this.0 {
+            None => Poll::Ready(None),
+            Some(Kind::Full(bytes)) => {
+                let bytes = std::mem::take(bytes);
+                this.0 = None;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Some(Kind::Incoming(limited)) => {
+                let polled = limited.poll_limited(context);
+                if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+                    this.0 = None;
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            None => true,
+            Some(Kind::Full(_)) => false,
+            Some(Kind::Incoming(limited)) => limited.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            None => SizeHint::with_exact(0),
+            Some(Kind::Full(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Some(Kind::Incoming(limited)) => limited.inner.size_hint(),
+        }
+    }
+}

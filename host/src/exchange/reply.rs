@@ -1,0 +1,133 @@
+//! A reply that the gateway or a policy makes itself, shaped as the route's API shapes its errors.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::json;
+
+use crate::config::Api;
+use crate::error::Error;
+
+/// A reply under construction.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// From 200 to 599.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: ReplyBody,
+}
+
+/// The body of a reply.
+#[derive(Debug, Clone)]
+pub enum ReplyBody {
+    /// None.
+    Empty,
+    /// These bytes.
+    Bytes(Bytes),
+    /// An error, to be shaped for the route.
+    Error {
+        /// The short stable token.
+        code: String,
+        /// For a person.
+        message: String,
+    },
+}
+
+/// Names the reason of every reply that no upstream made.
+const REASON: HeaderName = HeaderName::from_static("x-gatewright-reason");
+
+/// Tells of what could not be carried over.
+#[must_use]
+pub fn warn_header() -> HeaderName {
+    HeaderName::from_static("x-gatewright-warning")
+}
+
+impl Reply {
+    /// A reply with a status from 200 to 599; any other becomes 500.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).ok().filter(|_| (200..600).contains(&status));
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, headers: HeaderMap::new(), body: ReplyBody::Empty }
+    }
+
+    /// Its code, if it is an error.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.body {
+            ReplyBody::Error { code, .. } => Some(code),
+            ReplyBody::Empty | ReplyBody::Bytes(_) => None,
+        }
+    }
+
+    /// Status, headers and body, an error shaped for `api`.
+    #[must_use]
+    pub fn finish(self, api: Api, request_id: &str) -> (StatusCode, HeaderMap, Bytes) {
+        let Self { status, mut headers, body } = self;
+        let body = match body {
+            ReplyBody::Empty => Bytes::new(),
+            ReplyBody::Bytes(bytes) => bytes,
+            ReplyBody::Error { code, message } => {
+                let (content_type, bytes) = shape(api, status, &code, &message, request_id);
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                if let Ok(code) = HeaderValue::from_str(&code) {
+                    headers.insert(REASON, code);
+                }
+                bytes
+            }
+        };
+        (status, headers, body)
+    }
+}
+
+/// The reply to a request that failed.
+#[must_use]
+pub fn error_reply(error: &Error) -> Reply {
+    let mut headers = HeaderMap::new();
+    if error.reason.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    let body = ReplyBody::Error { code: error.reason.code().to_owned(), message: error.reason.text().to_owned() };
+    Reply { status: error.reason.status(), headers, body }
+}
+
+/// What an SDK of the API makes its exception of.
+fn kind(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        400..500 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+fn shape(api: Api, status: StatusCode, code: &str, message: &str, request_id: &str) -> (&'static str, Bytes) {
+    let kind = kind(status);
+    let (content_type, body) = match api {
+        Api::Problem => (
+            "application/problem+json",
+            json!({
+                "type": "about:blank", "title": status.canonical_reason().unwrap_or(kind), "status": status.as_u16(),
+                "detail": message, "code": code, "request_id": request_id
+            }),
+        ),
+        Api::Openai => {
+            ("application/json", json!({ "error": { "message": message, "type": kind, "param": null, "code": code } }))
+        }
+        Api::Anthropic => (
+            "application/json",
+            json!({
+                "type": "error", "error": { "type": kind, "message": message }, "code": code, "request_id": request_id
+            }),
+        ),
+    };
+    (content_type, Bytes::from(body.to_string()))
+}

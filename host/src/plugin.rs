@@ -1,0 +1,50 @@
+//! The only code that names wasmtime: engine, plugins, policies, chains.
+
+mod bindings;
+mod call;
+mod chain;
+mod core_module;
+mod engine;
+mod handles;
+mod host_services;
+mod host_types;
+mod package;
+mod policy;
+
+pub use call::CallBody;
+pub use chain::{Chain, Flow, Held, StreamEnding, StreamStep, join};
+pub use engine::Engine;
+pub use package::{Description, FILE_MAX, Plugin, SharedPlugin, hash_of};
+pub use policy::Policy;
+
+/// A phase of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the contract documents each")]
+pub enum Phase {
+    OnRequest,
+    OnRequestBody,
+    OnResponse,
+    OnResponseBody,
+    OnEvent,
+    OnLog,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 6] =
+        [Self::OnRequest, Self::OnRequestBody, Self::OnResponse, Self::OnResponseBody, Self::OnEvent, Self::OnLog];
+
+    /// Its name in the contract.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OnRequest => "on-request",
+            Self::OnRequestBody => "on-request-body",
+            Self::OnResponse => "on-response",
+            Self::OnResponseBody => "on-response-body",
+            Self::OnEvent => "on-event",
+            Self::OnLog => "on-log",
+        }
+    }
+}

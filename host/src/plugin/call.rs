@@ -1,0 +1,165 @@
+//! One call of a guest: what its store holds, and how what went wrong is told apart.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmtime::component::ResourceTable;
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::error::{Error, Reason};
+use crate::exchange::{Exchange, Reply};
+use crate::services::{LogGate, Secret, Services};
+
+/// What the store of one call holds. It is dropped with the store, whatever happened.
+pub(super) struct Call {
+    /// Absent at load time.
+    pub(super) exchange: Option<Box<Exchange>>,
+    pub(super) body: Option<CallBody>,
+    pub(super) replies: Vec<Reply>,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) services: Arc<Services>,
+    /// Whose state this is.
+    pub(super) policy: u32,
+    pub(super) memory: MemoryLimiter,
+    wasi: Option<Box<Wasi>>,
+}
+
+/// The body that a policy may read and replace.
+#[derive(Debug, Clone)]
+pub struct CallBody {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// The most it may become.
+    pub max: usize,
+    /// Whether it has a content coding that the host does not decode.
+    pub encoded: bool,
+    /// Whether a policy replaced it.
+    pub changed: bool,
+}
+
+/// Bounds the memories of one store together, and remembers that a bound was met.
+#[derive(Debug)]
+pub(super) struct MemoryLimiter {
+    used: usize,
+    max: usize,
+    pub(super) exceeded: bool,
+}
+
+/// An empty world for the languages whose runtime wants one.
+struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+    output: MemoryOutputPipe,
+}
+
+/// What a guest's runtime may print in one call.
+const OUTPUT_MAX: usize = 4 << 10;
+const WASI_HANDLES_MAX: usize = 256;
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+
+impl Call {
+    pub(super) fn new(services: Arc<Services>, policy: u32, memory: usize) -> Self {
+        Self {
+            exchange: None,
+            body: None,
+            replies: Vec::new(),
+            secrets: Vec::new(),
+            services,
+            policy,
+            memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
+            wasi: None,
+        }
+    }
+
+    /// Adds the empty world.
+    pub(super) fn with_wasi(mut self) -> Self {
+        let output = MemoryOutputPipe::new(OUTPUT_MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(WASI_HANDLES_MAX);
+        let context = WasiCtx::builder()
+            .stdout(output.clone())
+            .stderr(output.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        self.wasi = Some(Box::new(Wasi { context, table, output }));
+        self
+    }
+
+    /// Sends what the guest printed to the log.
+    pub(super) fn log_output(&self) {
+        let Some(wasi) = &self.wasi else { return };
+        let output = wasi.output.contents();
+        let request = self.exchange.as_ref().map_or("", |exchange| exchange.id.as_str());
+        for line in String::from_utf8_lossy(&output).lines().filter(|line| !line.is_empty()) {
+            self.services.log.emit(&self.services.policy, request, tracing::Level::INFO, (line, &[]));
+        }
+    }
+
+    /// Whether its log lines go anywhere.
+    pub(super) fn logs(level: tracing::Level) -> bool {
+        LogGate::enabled(level)
+    }
+
+    /// What a failed call means.
+    pub(super) fn explain(&self, error: &wasmtime::Error) -> Error {
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Error::new(Reason::Overloaded, "every policy instance is in use");
+        }
+        let detail = format!("{error:#}").lines().next().unwrap_or("").to_owned();
+        let detail = format!("policy {:?}: {}", self.services.policy, shorten(&detail, error));
+        let reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Reason::PolicyDeadline,
+            _ if self.memory.exceeded => Reason::PolicyMemory,
+            _ => Reason::PolicyTrapped,
+        };
+        Error::new(reason, detail)
+    }
+}
+
+/// The last cause says more than the first, which is only where it happened.
+fn shorten(first: &str, error: &wasmtime::Error) -> String {
+    let root = error.root_cause().to_string();
+    if first.contains(&root) { first.to_owned() } else { format!("{first}: {root}") }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        if used > self.max {
+            self.exceeded = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        4
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+}
+
+impl WasiView for Call {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let context = WasiCtx::builder().build();
+            Box::new(Wasi { context, table: ResourceTable::new(), output: MemoryOutputPipe::new(OUTPUT_MAX) })
+        });
+        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}

@@ -1,0 +1,120 @@
+//! Makes a component of a core module, so that what a compiler leaves can be dropped in as it is.
+
+use anyhow::{Context, bail};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SourceMap};
+
+use super::Phase;
+
+/// The contract, as the module's world is built from it.
+const CONTRACT: [(&str, &str); 14] = [
+    ("types.wit", include_str!("../../../wit/types.wit")),
+    ("lifecycle.wit", include_str!("../../../wit/lifecycle.wit")),
+    ("on-request.wit", include_str!("../../../wit/on-request.wit")),
+    ("on-request-body.wit", include_str!("../../../wit/on-request-body.wit")),
+    ("on-response.wit", include_str!("../../../wit/on-response.wit")),
+    ("on-response-body.wit", include_str!("../../../wit/on-response-body.wit")),
+    ("on-event.wit", include_str!("../../../wit/on-event.wit")),
+    ("on-log.wit", include_str!("../../../wit/on-log.wit")),
+    ("log.wit", include_str!("../../../wit/log.wit")),
+    ("clock.wit", include_str!("../../../wit/clock.wit")),
+    ("metrics.wit", include_str!("../../../wit/metrics.wit")),
+    ("limits.wit", include_str!("../../../wit/limits.wit")),
+    ("secrets.wit", include_str!("../../../wit/secrets.wit")),
+    ("crypto.wit", include_str!("../../../wit/crypto.wit")),
+];
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    Component,
+    CoreModule,
+}
+
+impl FileKind {
+    /// The kind of a file's bytes.
+    ///
+    /// # Errors
+    /// What the file is instead.
+    pub(super) fn of(bytes: &[u8]) -> anyhow::Result<Self> {
+        if wasmtime::Engine::detect_precompiled(bytes).is_some() {
+            bail!("is compiled already: only WebAssembly is loaded, since native code cannot be checked");
+        }
+        match bytes.get(..8) {
+            None if bytes.is_empty() => bail!("is empty"),
+            Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => Ok(Self::Component),
+            Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Ok(Self::CoreModule),
+            Some([0, b'a', b's', b'm', ..]) => bail!("is of a version of WebAssembly that is not known"),
+            _ => bail!("is not WebAssembly"),
+        }
+    }
+}
+
+/// A component of a core module; the contract's world is added where the module does not name one.
+///
+/// # Errors
+/// What the module lacks.
+pub(super) fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut module = module.to_vec();
+    if !has_world(&module)? {
+        let exports = exports(&module)?;
+        embed_world(&mut module, &exports)?;
+    }
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).realloc_via_memory_grow(true);
+    encoder.module(&module).context("read the core module")?;
+    encoder.encode().context("make a component of the core module")
+}
+
+fn has_world(module: &[u8]) -> anyhow::Result<bool> {
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        if let wasmparser::Payload::CustomSection(section) = payload?
+            && section.name().starts_with("component-type")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn exports(module: &[u8]) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        if let wasmparser::Payload::ExportSection(section) = payload? {
+            for export in section {
+                names.push(export?.name.to_owned());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Adds a world with the phases that the module exports by their full names.
+fn embed_world(module: &mut Vec<u8>, exports: &[String]) -> anyhow::Result<()> {
+    let mut world = "package gatewright:embedded;\nworld policy {\n".to_owned();
+    for service in ["types", "log", "clock", "metrics", "limits", "secrets", "crypto"] {
+        world.push_str(&format!("import gatewright:policy/{service}@0.1.0;\n"));
+    }
+    let phases = Phase::ALL.iter().map(|phase| phase.name()).chain(["lifecycle"]);
+    let before = world.len();
+    for phase in phases {
+        let prefix = format!("gatewright:policy/{phase}@0.1.0#");
+        if exports.iter().any(|name| name.starts_with(&prefix)) {
+            world.push_str(&format!("export gatewright:policy/{phase}@0.1.0;\n"));
+        }
+    }
+    if world.len() == before {
+        bail!("exports no phase of gatewright:policy@0.1.0");
+    }
+    world.push('}');
+    let mut resolve = Resolve::default();
+    let mut contract = SourceMap::default();
+    for (name, text) in CONTRACT {
+        contract.push_str(name, text);
+    }
+    let contract = contract.parse().map_err(|(_, error)| anyhow::anyhow!("{error:?}"))?;
+    resolve.push_group(contract).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let package = resolve.push_str("embedded.wit", &world)?;
+    let world = resolve.select_world(&[package], Some("policy"))?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+}

@@ -1,0 +1,105 @@
+//! The one wasmtime engine: a pool of instances, a clock for deadlines, and everything off that no policy needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+
+use crate::telemetry::Metrics;
+
+/// Compiles and runs policies. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(pub(super) wasmtime::Engine);
+
+/// Instances at once. A policy that never waits holds one only while its worker runs it.
+const INSTANCES: u32 = 256;
+/// Some components are many core modules: Python's is 38.
+const CORE_INSTANCES: u32 = INSTANCES * 40;
+/// The largest memory that an operator can allow.
+pub(super) const MEMORY_MAX: usize = 128 << 20;
+/// Memory up to this size is cleared in place, which is cheaper than giving it back.
+const KEEP_RESIDENT: usize = 512 << 10;
+const WASM_STACK: usize = 512 << 10;
+/// The unit of deadlines.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// An engine, and the thread that ticks for its deadlines as long as it lives.
+    ///
+    /// # Errors
+    /// Where the machine gives no memory or no thread.
+    pub fn start() -> anyhow::Result<Self> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(INSTANCES)
+            .total_core_instances(CORE_INSTANCES)
+            .total_memories(INSTANCES * 3)
+            .total_tables(INSTANCES * 4)
+            .total_stacks(INSTANCES)
+            .max_memory_size(MEMORY_MAX)
+            .max_memories_per_component(4)
+            .max_core_instances_per_component(64)
+            .max_tables_per_component(16)
+            .table_elements(20_000)
+            .max_component_instance_size(1 << 20)
+            .max_core_instance_size(1 << 20)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(64 << 10)
+            .async_stack_keep_resident(32 << 10)
+            .max_unused_warm_slots(INSTANCES);
+        let mut config = Config::new();
+        // `gc` and `threads` are compiled in (two advisories hit builds without them) and off here.
+        config
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .strategy(Strategy::Cranelift)
+            .cranelift_opt_level(OptLevel::Speed)
+            .concurrency_support(false)
+            .epoch_interruption(true)
+            .memory_init_cow(true)
+            .max_wasm_stack(WASM_STACK)
+            .async_stack_size(2 * WASM_STACK)
+            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+            .wasm_memory64(false)
+            .wasm_threads(false)
+            .wasm_gc(false)
+            .wasm_function_references(false)
+            .wasm_exceptions(false)
+            .gc_support(false);
+        let engine = wasmtime::Engine::new(&config).map_err(anyhow::Error::from).context("start the engine")?;
+        let weak = engine.weak();
+        std::thread::Builder::new().name("deadlines".to_owned()).spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(TICK);
+            }
+        })?;
+        Ok(Self(engine))
+    }
+
+    /// Prepares this thread for calls, which the first one would else pay for.
+    pub fn enter_thread() {
+        wasmtime::Engine::tls_eager_initialize();
+    }
+
+    /// Writes the pool's figures to the metrics.
+    pub fn observe(&self, metrics: &Arc<Metrics>) {
+        if let Some(pool) = self.0.pooling_allocator_metrics() {
+            metrics.instances.set(i64::try_from(pool.component_instances()).unwrap_or(i64::MAX));
+            metrics.instance_memories.set(i64::try_from(pool.memories()).unwrap_or(i64::MAX));
+            let bytes = u32::try_from(pool.unused_memory_bytes_resident()).unwrap_or(u32::MAX);
+            metrics.pool_bytes.set(f64::from(bytes));
+        }
+    }
+
+    /// Ticks until a deadline is certainly past.
+    pub(super) fn ticks(deadline: Duration) -> u64 {
+        u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX / 2).saturating_add(1)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Engine")
+    }
+}

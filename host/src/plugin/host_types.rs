@@ -1,0 +1,356 @@
+//! The contract's `types` on the host's side.
+
+use http::HeaderMap;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::bindings::gatewright::policy::types::{
+    BodyError, HeaderError, Host, HostBody, HostExchange, HostFields, HostReply, Scalar, WriteError,
+};
+use super::call::{Call, CallBody};
+use super::handles::{BodyHandle, ExchangeHandle, FieldsHandle, ReplyHandle};
+use crate::body::{JsonFault, json_get, json_patch};
+use crate::exchange::{self, Exchange, FieldsError, Reply, ReplyBody, Section};
+
+/// Replies that one call may make.
+const REPLIES_MAX: usize = 16;
+
+const REQUEST_FIELDS: u32 = 0;
+const RESPONSE_FIELDS: u32 = 1;
+const REPLY_FIELDS: u32 = 2;
+
+/// Which header section a handle's number names.
+enum Place {
+    Exchange(Section),
+    Reply(usize),
+}
+
+fn place(fields: &Resource<FieldsHandle>) -> Place {
+    match fields.rep() {
+        REQUEST_FIELDS => Place::Exchange(Section::Request),
+        RESPONSE_FIELDS => Place::Exchange(Section::Response),
+        reply => Place::Reply((reply - REPLY_FIELDS) as usize),
+    }
+}
+
+impl Call {
+    fn exchange(&mut self) -> Result<&mut Exchange> {
+        self.exchange.as_deref_mut().ok_or_else(|| wasmtime::format_err!("there is no exchange at load time"))
+    }
+
+    fn content(&mut self) -> Result<&mut CallBody> {
+        self.body.as_mut().ok_or_else(|| wasmtime::format_err!("there is no body in this phase"))
+    }
+
+    fn reply(&mut self, index: usize) -> Result<&mut Reply> {
+        self.replies.get_mut(index).ok_or_else(|| wasmtime::format_err!("there is no such reply"))
+    }
+
+    fn headers(&mut self, fields: &Resource<FieldsHandle>) -> Result<&HeaderMap> {
+        match place(fields) {
+            Place::Exchange(section) => {
+                let headers = self.exchange()?.fields(section);
+                headers.ok_or_else(|| wasmtime::format_err!("there is no such header section"))
+            }
+            Place::Reply(index) => Ok(&self.reply(index)?.headers),
+        }
+    }
+
+    /// The reply that a handle names, as it is now.
+    pub(super) fn take_reply(&mut self, reply: &Resource<ReplyHandle>) -> Option<Reply> {
+        let reply = self.replies.get_mut(reply.rep() as usize)?;
+        Some(std::mem::replace(reply, Reply::new(500)))
+    }
+}
+
+impl Host for Call {}
+
+impl HostFields for Call {
+    fn get(&mut self, fields: Resource<FieldsHandle>, name: String) -> Result<Result<Option<String>, HeaderError>> {
+        let one = exchange::one(self.headers(&fields)?, &name);
+        Ok(one.map(|value| value.map(str::to_owned)).map_err(header_error))
+    }
+
+    fn get_many(&mut self, fields: Resource<FieldsHandle>, names: Vec<String>) -> Result<Vec<Option<String>>> {
+        let headers = self.headers(&fields)?;
+        Ok(names.iter().map(|name| exchange::one(headers, name).ok().flatten().map(str::to_owned)).collect())
+    }
+
+    fn get_all(&mut self, fields: Resource<FieldsHandle>, name: String) -> Result<Vec<Vec<u8>>> {
+        let headers = self.headers(&fields)?;
+        Ok(headers.get_all(name.as_str()).iter().map(|value| value.as_bytes().to_vec()).collect())
+    }
+
+    fn entries(&mut self, fields: Resource<FieldsHandle>) -> Result<Vec<(String, Vec<u8>)>> {
+        let headers = self.headers(&fields)?;
+        Ok(headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
+    }
+
+    fn set(&mut self, fields: Resource<FieldsHandle>, name: String, value: String) -> Result<Result<(), HeaderError>> {
+        let result = match place(&fields) {
+            Place::Exchange(section) => self.exchange()?.set_header(section, &name, &value),
+            Place::Reply(index) => {
+                let headers = &mut self.reply(index)?.headers;
+                exchange::writable(&name, &value).and_then(|(name, value)| exchange::set(headers, name, value))
+            }
+        };
+        Ok(result.map_err(header_error))
+    }
+
+    fn append(
+        &mut self,
+        fields: Resource<FieldsHandle>,
+        name: String,
+        value: String,
+    ) -> Result<Result<(), HeaderError>> {
+        let result = match place(&fields) {
+            Place::Exchange(section) => self.exchange()?.append_header(section, &name, &value),
+            Place::Reply(index) => {
+                let headers = &mut self.reply(index)?.headers;
+                exchange::writable(&name, &value).and_then(|(name, value)| exchange::append(headers, name, value))
+            }
+        };
+        Ok(result.map_err(header_error))
+    }
+
+    fn remove(&mut self, fields: Resource<FieldsHandle>, name: String) -> Result<Result<(), HeaderError>> {
+        let result = match place(&fields) {
+            Place::Exchange(section) => self.exchange()?.remove_header(section, &name),
+            Place::Reply(index) => {
+                let headers = &mut self.reply(index)?.headers;
+                exchange::writable_name(&name).map(|name| drop(headers.remove(name)))
+            }
+        };
+        Ok(result.map_err(header_error))
+    }
+
+    fn drop(&mut self, _: Resource<FieldsHandle>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl HostBody for Call {
+    fn len(&mut self, _: Resource<BodyHandle>) -> Result<u32> {
+        Ok(u32::try_from(self.content()?.bytes.len()).unwrap_or(u32::MAX))
+    }
+
+    fn read(&mut self, _: Resource<BodyHandle>, offset: u32, max: u32) -> Result<Vec<u8>> {
+        let bytes = &self.content()?.bytes;
+        let start = (offset as usize).min(bytes.len());
+        let end = start.saturating_add(max as usize).min(bytes.len());
+        Ok(bytes.get(start..end).unwrap_or_default().to_vec())
+    }
+
+    fn replace(&mut self, _: Resource<BodyHandle>, bytes: Vec<u8>) -> Result<Result<(), BodyError>> {
+        Ok(self.content()?.replace(bytes))
+    }
+
+    fn json_get(
+        &mut self,
+        _: Resource<BodyHandle>,
+        pointers: Vec<String>,
+    ) -> Result<Result<Vec<Option<String>>, BodyError>> {
+        let content = self.content()?;
+        if content.encoded {
+            return Ok(Err(BodyError::Encoded));
+        }
+        Ok(json_get(&content.bytes, &pointers).map_err(body_error))
+    }
+
+    fn json_patch(&mut self, _: Resource<BodyHandle>, patch: String) -> Result<Result<(), BodyError>> {
+        let content = self.content()?;
+        if content.encoded {
+            return Ok(Err(BodyError::Encoded));
+        }
+        Ok(json_patch(&content.bytes, &patch).map_err(body_error).and_then(|text| content.replace(text.into_bytes())))
+    }
+
+    fn drop(&mut self, _: Resource<BodyHandle>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl CallBody {
+    fn replace(&mut self, bytes: Vec<u8>) -> Result<(), BodyError> {
+        if bytes.len() > self.max {
+            return Err(BodyError::TooLarge);
+        }
+        self.bytes = bytes.into();
+        self.changed = true;
+        self.encoded = false;
+        Ok(())
+    }
+}
+
+impl HostReply for Call {
+    fn new(&mut self, status: u16) -> Result<Resource<ReplyHandle>> {
+        if self.replies.len() >= REPLIES_MAX {
+            wasmtime::bail!("more than {REPLIES_MAX} replies in one call");
+        }
+        let index = u32::try_from(self.replies.len())?;
+        self.replies.push(Reply::new(status));
+        Ok(Resource::new_own(index))
+    }
+
+    fn headers(&mut self, reply: Resource<ReplyHandle>) -> Result<Resource<FieldsHandle>> {
+        Ok(Resource::new_own(REPLY_FIELDS + reply.rep()))
+    }
+
+    fn set_body(&mut self, reply: Resource<ReplyHandle>, content_type: String, bytes: Vec<u8>) -> Result<()> {
+        let reply = self.reply(reply.rep() as usize)?;
+        let (name, value) = exchange::writable("content-type", &content_type)
+            .map_err(|_| wasmtime::format_err!("{content_type:?} is no content type"))?;
+        reply.headers.insert(name, value);
+        reply.body = ReplyBody::Bytes(bytes.into());
+        Ok(())
+    }
+
+    fn set_error(&mut self, reply: Resource<ReplyHandle>, code: String, message: String) -> Result<()> {
+        self.reply(reply.rep() as usize)?.body = ReplyBody::Error { code, message };
+        Ok(())
+    }
+
+    fn drop(&mut self, _: Resource<ReplyHandle>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl HostExchange for Call {
+    fn id(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
+        Ok(self.exchange()?.id.clone())
+    }
+
+    fn method(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
+        Ok(self.exchange()?.request.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
+        Ok(self.exchange()?.request.scheme.to_owned())
+    }
+
+    fn authority(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
+        Ok(self.exchange()?.request.authority.clone())
+    }
+
+    fn path(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
+        Ok(self.exchange()?.request.path.clone())
+    }
+
+    fn query(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<String>> {
+        Ok(self.exchange()?.request.query.clone())
+    }
+
+    fn property(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Option<Scalar>> {
+        Ok(self.exchange()?.property(&name).map(to_guest))
+    }
+
+    fn set_method(&mut self, _: Resource<ExchangeHandle>, method: String) -> Result<Result<(), WriteError>> {
+        Ok(self.exchange()?.set_method(&method).map_err(write_error))
+    }
+
+    fn set_path(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        path: String,
+        query: Option<String>,
+    ) -> Result<Result<(), WriteError>> {
+        Ok(self.exchange()?.set_path(path, query).map_err(write_error))
+    }
+
+    fn set_authority(&mut self, _: Resource<ExchangeHandle>, authority: String) -> Result<Result<(), WriteError>> {
+        Ok(self.exchange()?.set_authority(&authority).map_err(write_error))
+    }
+
+    fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Result<(), WriteError>> {
+        Ok(self.exchange()?.set_upstream(&name).map_err(write_error))
+    }
+
+    fn request_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Resource<FieldsHandle>> {
+        Ok(Resource::new_own(REQUEST_FIELDS))
+    }
+
+    fn response_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<Resource<FieldsHandle>>> {
+        let has_response = self.exchange()?.response.is_some();
+        Ok(has_response.then(|| Resource::new_own(RESPONSE_FIELDS)))
+    }
+
+    fn response_status(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<u16>> {
+        Ok(self.exchange()?.response.as_ref().map(|response| response.status.as_u16()))
+    }
+
+    fn set_response_status(&mut self, _: Resource<ExchangeHandle>, status: u16) -> Result<Result<(), WriteError>> {
+        Ok(self.exchange()?.set_response_status(status).map_err(write_error))
+    }
+
+    fn get_metadata(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Option<Scalar>> {
+        Ok(self.exchange()?.metadata(&name).cloned().map(to_guest))
+    }
+
+    fn put_metadata(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        name: String,
+        value: Scalar,
+    ) -> Result<Result<(), WriteError>> {
+        let services = self.services.clone();
+        let value = match value {
+            Scalar::Text(text) => exchange::Scalar::Text(text),
+            Scalar::Number(number) => exchange::Scalar::Number(number),
+            Scalar::Boolean(boolean) => exchange::Scalar::Boolean(boolean),
+        };
+        Ok(self.exchange()?.put_metadata(&services.grants.metadata, &name, value).map_err(write_error))
+    }
+
+    fn get_state(&mut self, _: Resource<ExchangeHandle>, key: String) -> Result<Option<Vec<u8>>> {
+        let policy = self.policy;
+        Ok(self.exchange()?.state(policy, &key).map(<[u8]>::to_vec))
+    }
+
+    fn put_state(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<Result<(), WriteError>> {
+        let policy = self.policy;
+        Ok(self.exchange()?.put_state(policy, key, value).map_err(write_error))
+    }
+
+    fn drop(&mut self, _: Resource<ExchangeHandle>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn to_guest(scalar: exchange::Scalar) -> Scalar {
+    match scalar {
+        exchange::Scalar::Text(text) => Scalar::Text(text),
+        exchange::Scalar::Number(number) => Scalar::Number(number),
+        exchange::Scalar::Boolean(boolean) => Scalar::Boolean(boolean),
+    }
+}
+
+fn header_error(error: FieldsError) -> HeaderError {
+    match error {
+        FieldsError::Repeated => HeaderError::Repeated,
+        FieldsError::NotText => HeaderError::NotText,
+        FieldsError::Refused => HeaderError::Refused,
+        FieldsError::TooMany => HeaderError::TooMany,
+    }
+}
+
+fn write_error(error: exchange::WriteError) -> WriteError {
+    match error {
+        exchange::WriteError::Invalid => WriteError::Invalid,
+        exchange::WriteError::NotFound => WriteError::NotFound,
+        exchange::WriteError::NotGranted => WriteError::NotGranted,
+        exchange::WriteError::TooLarge => WriteError::TooLarge,
+        exchange::WriteError::TooLate => WriteError::TooLate,
+    }
+}
+
+fn body_error(fault: JsonFault) -> BodyError {
+    match fault {
+        JsonFault::NotJson(text) => BodyError::NotJson(text),
+        JsonFault::BadPatch(text) => BodyError::BadPatch(text),
+    }
+}

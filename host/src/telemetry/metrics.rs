@@ -1,0 +1,183 @@
+//! The gateway's own metrics, for Prometheus (OpenMetrics text format).
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::PolicyMetrics;
+
+/// A request as counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route's name; empty if none matched.
+    pub route: String,
+    /// The status that was sent.
+    pub status: u16,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// Its name.
+    pub route: String,
+}
+
+/// A failed request as counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// Who failed.
+    pub blame: &'static str,
+    /// The reason code.
+    pub reason: &'static str,
+}
+
+/// A policy's calls in a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// The policy's name.
+    pub policy: String,
+    /// The phase.
+    pub phase: &'static str,
+    /// What became of the call; empty where all are taken together.
+    pub outcome: &'static str,
+}
+
+/// An attempt at an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The class of its status (`2xx`), or the reason code.
+    pub outcome: &'static str,
+}
+
+/// A reload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReloadLabels {
+    /// `applied`, `unchanged` or `refused`.
+    pub result: &'static str,
+}
+
+/// Every metric of the gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Finished requests.
+    pub requests: Family<RequestLabels, Counter>,
+    /// From a request's first byte to its response's last.
+    pub request_seconds: Family<RouteLabels, Histogram>,
+    /// Requests that the gateway answered with an error of its own.
+    pub errors: Family<ReasonLabels, Counter>,
+    /// Calls of policies by outcome.
+    pub policy_calls: Family<CallLabels, Counter>,
+    /// Time in policies.
+    pub policy_seconds: Family<CallLabels, Histogram>,
+    /// Attempts at upstreams.
+    pub upstream_attempts: Family<UpstreamLabels, Counter>,
+    /// New connections to upstreams.
+    pub upstream_connections: Counter,
+    /// Client connections open now.
+    pub connections: Gauge,
+    /// Requests under way now.
+    pub in_flight: Gauge,
+    /// Snapshots that something still uses.
+    pub generations: Gauge,
+    /// Reloads by result.
+    pub reloads: Family<ReloadLabels, Counter>,
+    /// Whether the newest configuration and plugins are what is served.
+    pub reload_fresh: Gauge,
+    /// Policy instances alive in the pool.
+    pub instances: Gauge,
+    /// Linear memories alive in the pool.
+    pub instance_memories: Gauge,
+    /// Bytes of unused pool memory that stay resident.
+    pub pool_bytes: Gauge<f64, AtomicU64>,
+    /// Access-log lines that were dropped.
+    pub access_log_dropped: Gauge,
+    /// What policies count themselves.
+    pub policies: PolicyMetrics,
+}
+
+fn request_buckets() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+    ])
+}
+
+fn call_buckets() -> Histogram {
+    Histogram::new([0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.005, 0.02, 0.1, 1.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let request_seconds = Family::<RouteLabels, Histogram>::new_with_constructor(request_buckets);
+        let policy_seconds = Family::<CallLabels, Histogram>::new_with_constructor(call_buckets);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("gatewright"),
+            requests: Family::default(),
+            request_seconds,
+            errors: Family::default(),
+            policy_calls: Family::default(),
+            policy_seconds,
+            upstream_attempts: Family::default(),
+            upstream_connections: Counter::default(),
+            connections: Gauge::default(),
+            in_flight: Gauge::default(),
+            generations: Gauge::default(),
+            reloads: Family::default(),
+            reload_fresh: Gauge::default(),
+            instances: Gauge::default(),
+            instance_memories: Gauge::default(),
+            pool_bytes: Gauge::default(),
+            access_log_dropped: Gauge::default(),
+            policies: PolicyMetrics::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Finished requests", self.requests.clone());
+        registry.register("request_seconds", "First byte in to last byte out", self.request_seconds.clone());
+        registry.register("errors", "Answers that are the gateway's own errors", self.errors.clone());
+        registry.register("policy_calls", "Calls of policies", self.policy_calls.clone());
+        registry.register("policy_seconds", "Time in policies", self.policy_seconds.clone());
+        registry.register("upstream_attempts", "Attempts at upstreams", self.upstream_attempts.clone());
+        registry.register("upstream_connections", "New upstream connections", self.upstream_connections.clone());
+        registry.register("connections", "Client connections open now", self.connections.clone());
+        registry.register("in_flight", "Requests under way now", self.in_flight.clone());
+        registry.register("generations", "Snapshots still in use", self.generations.clone());
+        registry.register("reloads", "Reloads by result", self.reloads.clone());
+        registry.register("reload_fresh", "1 if what is configured is what is served", self.reload_fresh.clone());
+        registry.register("instances", "Policy instances alive", self.instances.clone());
+        registry.register("instance_memories", "Linear memories alive", self.instance_memories.clone());
+        registry.register("pool_bytes", "Resident bytes of unused pool memory", self.pool_bytes.clone());
+        registry.register("access_log_dropped", "Access-log lines dropped", self.access_log_dropped.clone());
+    }
+
+    /// Everything in the text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        // OpenMetrics ends with a line of its own; what policies count goes before it.
+        let end = "# EOF\n";
+        if text.ends_with(end) {
+            text.truncate(text.len() - end.len());
+        }
+        self.policies.write(&mut text);
+        text.push_str(end);
+        text
+    }
+}

@@ -1,0 +1,106 @@
+//! Idle connections of one endpoint, apart for each worker: what a worker opened, it alone uses.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::body::Body;
+
+thread_local! {
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Slots for workers; a worker past it shares one.
+const WORKERS_MAX: usize = 64;
+
+/// Names the worker that runs on this thread.
+pub fn enter_worker(index: usize) {
+    WORKER.set(index % WORKERS_MAX);
+}
+
+/// The worker that runs on this thread.
+#[must_use]
+pub fn worker() -> usize {
+    WORKER.get()
+}
+
+/// An HTTP/1.1 connection that nobody uses.
+type Idle = (Instant, http1::SendRequest<Body>);
+
+/// Connections of one endpoint.
+#[derive(Debug)]
+pub(super) struct Pool {
+    slots: Vec<Slot>,
+    idle_max: usize,
+    keep_alive: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    idle: Mutex<VecDeque<Idle>>,
+    shared: Mutex<Option<http2::SendRequest<Body>>>,
+}
+
+impl Pool {
+    pub(super) fn new(idle_max: usize, keep_alive: Duration) -> Self {
+        Self { slots: (0..WORKERS_MAX).map(|_| Slot::default()).collect(), idle_max, keep_alive }
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.slots.get(worker())
+    }
+
+    /// The connection that was used last, if it is still good.
+    pub(super) fn take(&self) -> Option<http1::SendRequest<Body>> {
+        let mut idle = self.slot()?.idle.lock();
+        while let Some((since, connection)) = idle.pop_back() {
+            if since.elapsed() > self.keep_alive {
+                idle.clear();
+                return None;
+            }
+            if connection.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    pub(super) fn give_back(&self, connection: http1::SendRequest<Body>) {
+        if connection.is_closed() {
+            return;
+        }
+        if let Some(slot) = self.slot() {
+            let mut idle = slot.idle.lock();
+            if idle.len() >= self.idle_max {
+                idle.pop_front();
+            }
+            idle.push_back((Instant::now(), connection));
+        }
+    }
+
+    /// The HTTP/2 connection that all requests of this worker share.
+    pub(super) fn shared(&self) -> Option<http2::SendRequest<Body>> {
+        let mut shared = self.slot()?.shared.lock();
+        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+
+    pub(super) fn share(&self, connection: http2::SendRequest<Body>) {
+        if let Some(slot) = self.slot() {
+            *slot.shared.lock() = Some(connection);
+        }
+    }
+
+    pub(super) fn sweep(&self) {
+        for slot in &self.slots {
+            let mut idle = slot.idle.lock();
+            idle.retain(|(since, connection)| since.elapsed() <= self.keep_alive && !connection.is_closed());
+        }
+    }
+}
