@@ -93,6 +93,15 @@ impl Frame {
     }
 }
 
+/// The first answer of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// HEADERS with this status.
+    Status(u16),
+    /// RST_STREAM with this code.
+    Reset(u32),
+}
+
 /// A header block of literals that enter no table, with neither Huffman code nor indexed names.
 #[must_use]
 pub fn header_block(fields: &[(&str, &str)]) -> Vec<u8> {
@@ -141,8 +150,10 @@ impl Frames {
         }
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         bytes.extend(Frame::new(FrameKind::Settings, Flags::NONE, 0, payload).encode());
-        bytes.extend(Frame::new(FrameKind::Settings, Flags::END_STREAM, 0, []).encode());
         assert!(frames.send_bytes(&bytes));
+        let is_theirs = |frame: &Frame| frame.kind == FrameKind::Settings && frame.flags & Flags::END_STREAM == 0;
+        assert!(frames.find(is_theirs).is_some(), "closed before its SETTINGS");
+        assert!(frames.send(&[Frame::new(FrameKind::Settings, Flags::END_STREAM, 0, [])]));
         frames
     }
 
@@ -192,6 +203,26 @@ impl Frames {
                 return Some(frame);
             }
         }
+    }
+
+    /// Reads until each of these streams has its first answer, or the connection ends. In the order they came.
+    pub fn outcomes(&mut self, streams: &[u32]) -> Vec<(u32, Outcome)> {
+        let mut outcomes: Vec<(u32, Outcome)> = Vec::new();
+        while outcomes.len() < streams.len() {
+            let Some(frame) = self.frame() else {
+                return outcomes;
+            };
+            let outcome = match frame.kind {
+                FrameKind::Headers => Outcome::Status(self.status(&frame)),
+                FrameKind::Reset => Outcome::Reset(frame.error_code().unwrap()),
+                _ => continue,
+            };
+            let is_first = !outcomes.iter().any(|(stream, _)| *stream == frame.stream);
+            if is_first && streams.contains(&frame.stream) {
+                outcomes.push((frame.stream, outcome));
+            }
+        }
+        outcomes
     }
 
     /// The status in a HEADERS frame that holds a whole block. Blocks must be decoded in the order they came.

@@ -14,7 +14,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use frames::{Flags, Frame, FrameKind, Frames, header_block};
+pub use frames::{Flags, Frame, FrameKind, Frames, Outcome, header_block};
 pub use gateway::Gateway;
 pub use http1::{Reply, http_get, http_post};
 pub use mock::Mock;

@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use crate::DEADLINE;
-use crate::wire::Wire;
+use crate::wire::{Transport, Wire};
 
 /// A listening origin; each connection has a thread of its own.
 #[derive(Debug)]
@@ -79,6 +81,16 @@ impl Origin {
     /// Hands each connection to `talk`; it is closed when that returns.
     #[must_use]
     pub fn talking(talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
+        Self::start(None, talk)
+    }
+
+    /// As `talking`, under TLS; what is recorded is what went through the socket.
+    #[must_use]
+    pub fn talking_tls(tls: Arc<ServerConfig>, talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
+        Self::start(Some(tls), talk)
+    }
+
+    fn start(tls: Option<Arc<ServerConfig>>, talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::<Shared>::default();
@@ -88,8 +100,8 @@ impl Origin {
                 if accepting.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (shared, talk) = (Arc::clone(&accepting), Arc::clone(&talk));
-                std::thread::spawn(move || talk(&mut Conversation::new(socket, shared)));
+                let (shared, talk, tls) = (Arc::clone(&accepting), Arc::clone(&talk), tls.clone());
+                std::thread::spawn(move || talk(&mut Conversation::new(socket, shared, tls)));
             }
         });
         Self { address, shared }
@@ -135,13 +147,17 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    fn new(socket: TcpStream, shared: Arc<Shared>) -> Self {
+    fn new(socket: TcpStream, shared: Arc<Shared>, tls: Option<Arc<ServerConfig>>) -> Self {
         let number = shared.change(|recording| {
             recording.connections += 1;
             recording.connections
         });
         let recorded = Recorded { socket: socket.try_clone().unwrap(), shared: Arc::clone(&shared) };
-        Self { number, wire: Wire::over(Box::new(recorded), socket), shared }
+        let stream: Box<dyn Transport> = match tls {
+            Some(tls) => Box::new(StreamOwned::new(ServerConnection::new(tls).unwrap(), recorded)),
+            None => Box::new(recorded),
+        };
+        Self { number, wire: Wire::over(stream, socket), shared }
     }
 
     /// The next request to its end, `None` if the connection ends.

@@ -2,7 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::DEADLINE;
 use crate::http1::Reply;
@@ -25,6 +29,23 @@ impl Wire {
     pub fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).unwrap();
         Self::over(Box::new(socket.try_clone().unwrap()), socket)
+    }
+
+    /// Connects under TLS, and gives the protocol that ALPN settled.
+    ///
+    /// # Errors
+    /// Why there was no handshake.
+    pub fn connect_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> Result<(Self, String), String> {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let connection = ClientConnection::new(config, name).unwrap();
+        let mut stream = StreamOwned::new(connection, socket.try_clone().unwrap());
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| error.to_string())?;
+        }
+        let protocol = String::from_utf8_lossy(stream.conn.alpn_protocol().unwrap_or_default()).into_owned();
+        Ok((Self::over(Box::new(stream), socket), protocol))
     }
 
     /// Speaks over what carries the bytes of a socket.
@@ -79,8 +100,7 @@ impl Wire {
         } else if let Some(length) = reply.header("content-length") {
             reply.body = self.exactly(length.parse().unwrap());
         } else {
-            while self.fill() {}
-            reply.body = std::mem::take(&mut self.buffer);
+            reply.body = self.rest();
         }
         Some(reply)
     }
@@ -143,6 +163,12 @@ impl Wire {
         self.buffer.drain(..count).collect()
     }
 
+    /// All bytes until the peer closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.buffer)
+    }
+
     fn line(&mut self) -> String {
         let end = loop {
             if let Some(place) = find(&self.buffer, b"\r\n") {
@@ -196,7 +222,9 @@ impl Wire {
 }
 
 fn is_closing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+    // The last two are how TLS says that its peer sent an alert, or closed without one.
+    matches!(kind, ConnectionReset | BrokenPipe | ConnectionAborted | InvalidData | UnexpectedEof)
 }
 
 /// Where `wanted` first stands in `bytes`.
