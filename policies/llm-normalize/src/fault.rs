@@ -49,10 +49,6 @@ impl Warnings {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// One header value. Some of the text came from the client: only printable ASCII goes on.
     pub(crate) fn header(&self) -> String {
         let text = self.0.join("; ");

@@ -12,7 +12,7 @@ mod translating;
 use std::collections::BTreeMap;
 
 use gatewright_sdk::{
-    Body, BodyError, Decision, Ending, Event, Exchange, Failure, Outcome, Policy, Problem, Reply, Scalar, export,
+    Body, BodyError, Decision, Ending, Event, Exchange, Failure, Outcome, Policy, Problem, Reply, Scalar, export, log,
     problem,
 };
 use schemars::JsonSchema;
@@ -86,9 +86,7 @@ impl Policy for LlmNormalize {
 
     fn on_response(&self, exchange: &Exchange) -> Result<Decision, Failure> {
         let Some(memory) = Memory::load(exchange)? else { return Ok(Decision::Detach) };
-        if let (Some(headers), false) = (exchange.response_headers(), memory.warning.is_empty()) {
-            headers.append(WARNING_HEADER, &memory.warning)?;
-        }
+        warn_client(exchange, &memory.warning);
         Ok(Decision::Next)
     }
 
@@ -122,6 +120,18 @@ fn publish_request(exchange: &Exchange, requested: &str, model: &str, stream: bo
     exchange.put_metadata_text("llm.model", model)?;
     exchange.put_metadata("llm.stream", &Scalar::Boolean(stream))?;
     Ok(())
+}
+
+/// Says what was carried over with a change. An answer is worth more than its warning, so where
+/// the header is refused the operator is told instead.
+fn warn_client(exchange: &Exchange, warning: &str) {
+    if warning.is_empty() {
+        return;
+    }
+    let told = exchange.response_headers().map(|headers| headers.append(WARNING_HEADER, warning));
+    if !matches!(told, Some(Ok(()))) {
+        log::emit(log::Level::Warn, warning, &[]);
+    }
 }
 
 /// What a body that cannot be read means to the client.

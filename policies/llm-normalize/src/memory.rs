@@ -1,6 +1,6 @@
 //! What one phase leaves for the next: every call may run in a fresh instance.
 
-use gatewright_sdk::{Exchange, Failure, failure};
+use gatewright_sdk::{Exchange, Failure, Scalar, failure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +25,17 @@ impl Memory {
         exchange.get_state(MEMORY).map(|state| decode(&state)).transpose()
     }
 
+    /// Starts anew: the exchange may have been tried before, and a stream have begun.
     pub(crate) fn store(&self, exchange: &Exchange) -> Result<(), Failure> {
+        exchange.put_state(PROGRESS, &[])?;
         exchange.put_state(MEMORY, &encode(self)?).map_err(Into::into)
     }
 }
 
-/// How far a stream is; the start of one if there is nothing yet.
+/// How far a stream is: at its start if there is nothing yet.
 pub(crate) fn load_progress<T: DeserializeOwned + Default>(exchange: &Exchange) -> Result<T, Failure> {
-    exchange.get_state(PROGRESS).map_or_else(|| Ok(T::default()), |state| decode(&state))
+    let state = exchange.get_state(PROGRESS).filter(|state| !state.is_empty());
+    state.map_or_else(|| Ok(T::default()), |state| decode(&state))
 }
 
 pub(crate) fn store_progress<T: Serialize>(exchange: &Exchange, progress: &T) -> Result<(), Failure> {
@@ -41,7 +44,6 @@ pub(crate) fn store_progress<T: Serialize>(exchange: &Exchange, progress: &T) ->
 
 /// Shares the tokens used with the policies around.
 pub(crate) fn publish_usage(exchange: &Exchange, usage: Usage) -> Result<(), Failure> {
-    use gatewright_sdk::Scalar;
     exchange.put_metadata("llm.input-tokens", &Scalar::Number(f64::from(usage.input_total())))?;
     exchange.put_metadata("llm.output-tokens", &Scalar::Number(f64::from(usage.output)))?;
     Ok(())

@@ -46,7 +46,7 @@ pub(crate) fn pass_response(exchange: &Exchange, content: &Body) -> Result<Decis
     {
         memory::publish_usage(exchange, usage)?;
     }
-    Ok(Decision::Detach)
+    Ok(Decision::Next)
 }
 
 pub(crate) fn pass_events(

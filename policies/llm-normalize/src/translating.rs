@@ -7,7 +7,7 @@ use crate::dialect::anthropic::{self, ToolNames};
 use crate::dialect::openai::{self, stream::Heading};
 use crate::fault::Warnings;
 use crate::memory::{self, Memory};
-use crate::{LlmNormalize, WARNING_HEADER, publish_request, unreadable};
+use crate::{LlmNormalize, publish_request, unreadable, warn_client};
 
 impl LlmNormalize {
     pub(crate) fn translate_request(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
@@ -74,7 +74,7 @@ pub(crate) fn translate_response(exchange: &Exchange, content: &Body, memory: Me
         headers.set("content-type", "application/json")?;
     }
     exchange.put_metadata_text("llm.outcome", outcome)?;
-    Ok(Decision::Detach)
+    Ok(Decision::Next)
 }
 
 fn completion_text(exchange: &Exchange, bytes: Vec<u8>, memory: Memory) -> Result<String, Failure> {
@@ -84,9 +84,7 @@ fn completion_text(exchange: &Exchange, bytes: Vec<u8>, memory: Memory) -> Resul
     let completion =
         anthropic::response::read(&text, &ToolNames(memory.tool_names), &mut warnings).map_err(malformed)?;
     memory::publish_usage(exchange, completion.usage)?;
-    if let (Some(headers), false) = (exchange.response_headers(), warnings.is_empty()) {
-        headers.append(WARNING_HEADER, &warnings.header())?;
-    }
+    warn_client(exchange, &warnings.header());
     Ok(openai::response::write(&completion, now_seconds()))
 }
 

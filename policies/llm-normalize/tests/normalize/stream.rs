@@ -1,6 +1,7 @@
 //! Streams of an upstream that speaks Anthropic messages.
 
-use gatewright_sdk::{Ending, Exchange, Scalar};
+use gatewright_sdk::testing::Body;
+use gatewright_sdk::{Ending, Exchange, Policy, Scalar};
 use serde_json::{Value, json};
 
 use crate::rig::{anthropic, asked, batch, parsed};
@@ -184,4 +185,19 @@ fn a_second_message_never_mixes_with_the_first() {
     twice.extend(ending("end_turn"));
     let (chunks, _) = streamed(&json!({ "stream": true }), &twice, Ending::Complete);
     assert_eq!(chunks.len(), 4);
+}
+
+#[test]
+fn a_second_attempt_starts_a_stream_anew() {
+    let exchange = asked(json!({ "stream": true }));
+    let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
+    assert!(batch(&anthropic(), &exchange, &texts(&[start("first"), overloaded]), Ending::Complete).1);
+
+    let request = json!({ "model": "m", "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    exchange.set_path("/v1/chat/completions", None).unwrap();
+    assert!(anthropic().on_request_body(&exchange, &Body::from(request.to_string().as_str())).is_ok());
+    let mut events = vec![start("second")];
+    events.extend(ending("end_turn"));
+    let (chunks, _) = batch(&anthropic(), &exchange, &texts(&events), Ending::Complete);
+    assert_eq!(chunks.last().map(String::as_str), Some("[DONE]"));
 }
