@@ -61,3 +61,28 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
         json_schema!({ "anyOf": [entry, { "type": "array", "items": entry, "minItems": 1 }] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::OneOrMany;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Entry {
+        Plain,
+        Named(String),
+    }
+
+    #[test]
+    fn one_entry_is_a_list_of_one() {
+        let read = |text: &str| serde_json::from_str::<OneOrMany<Entry>>(text).map(|entries| entries.0).ok();
+        let named = || Entry::Named("x".to_owned());
+        assert_eq!(read(r#""plain""#), Some(vec![Entry::Plain]));
+        assert_eq!(read(r#"{"named":"x"}"#), Some(vec![named()]));
+        assert_eq!(read(r#"["plain",{"named":"x"}]"#), Some(vec![Entry::Plain, named()]));
+        assert_eq!(read("7"), None);
+        assert_eq!(read(r#""other""#), None);
+    }
+}
