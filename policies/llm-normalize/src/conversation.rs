@@ -96,5 +96,6 @@ pub(crate) enum Effort {
     Low,
     Medium,
     High,
+    Higher,
     Highest,
 }

@@ -18,6 +18,7 @@ use gatewright_sdk::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use dialect::anthropic::ThinkingStyle;
 use dialect::{Dialect, openai};
 use memory::Memory;
 
@@ -34,6 +35,9 @@ pub struct Settings {
     #[serde(default = "default_max_tokens")]
     #[schemars(range(min = 1))]
     default_max_tokens: u32,
+    /// How an Anthropic upstream's models are told to think, where a client asks for an effort.
+    #[serde(default)]
+    thinking: ThinkingStyle,
     /// The version of the API that an Anthropic upstream is asked for.
     #[serde(default = "default_version")]
     anthropic_version: String,

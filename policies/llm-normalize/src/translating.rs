@@ -3,6 +3,7 @@
 use gatewright_sdk::{Body, Decision, Ending, Event, Exchange, Failure, Outcome, clock, failure};
 
 use crate::completion::{ErrorKind, Step};
+use crate::dialect::anthropic::request::Options;
 use crate::dialect::anthropic::{self, ToolNames};
 use crate::dialect::openai::{self, stream::Heading};
 use crate::fault::Warnings;
@@ -26,8 +27,8 @@ impl LlmNormalize {
         if let Some(model) = self.upstream_model(&requested) {
             model.clone_into(&mut conversation.model);
         }
-        let body = anthropic::request::write(&conversation, self.0.default_max_tokens, &mut names, &mut warnings);
-        let body = match body {
+        let options = Options { tokens_default: self.0.default_max_tokens, thinking: self.0.thinking };
+        let body = match anthropic::request::write(&conversation, &options, &mut names, &mut warnings) {
             Ok(body) => body,
             Err(fault) => return Ok(fault.answer()),
         };

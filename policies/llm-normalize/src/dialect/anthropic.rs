@@ -9,6 +9,7 @@ mod thinking;
 mod tool_name;
 mod usage;
 
+pub(crate) use thinking::ThinkingStyle;
 pub(crate) use tool_name::ToolNames;
 
 /// The end of the path of a message.

@@ -2,9 +2,10 @@
 
 use gatewright_sdk::testing::Body;
 use gatewright_sdk::{Exchange, Policy, Scalar, testing};
+use llm_normalize::LlmNormalize;
 use serde_json::{Value, json};
 
-use crate::rig::{anthropic, exchange, parsed, refused, translated};
+use crate::rig::{anthropic, exchange, parsed, refused, translated, translated_by};
 
 fn messages(messages: Value) -> Value {
     translated(json!({ "messages": messages })).0["messages"].take()
@@ -203,9 +204,27 @@ fn bounds_and_sampling_are_carried_over() {
 }
 
 #[test]
-fn effort_becomes_a_budget_within_the_bound() {
-    let check = |fields: Value, budget: Value, tokens: u32, warns: bool| {
+fn effort_is_carried_over_to_models_that_know_it() {
+    let check = |fields: Value, thinking: Value, effort: Value, warns: bool| {
         let (sent, warning) = translated(with(fields.clone()));
+        let seen = (sent["thinking"]["type"].clone(), sent["output_config"]["effort"].clone());
+        assert_eq!((seen, sent["max_tokens"].clone()), ((thinking, effort), json!(4096)), "{fields}");
+        assert_eq!(warning.is_some(), warns, "{fields}");
+    };
+    check(json!({}), json!(null), json!(null), false);
+    check(json!({ "reasoning_effort": "none" }), json!("disabled"), json!(null), false);
+    check(json!({ "reasoning_effort": "minimal" }), json!("adaptive"), json!("low"), false);
+    check(json!({ "reasoning_effort": "xhigh" }), json!("adaptive"), json!("xhigh"), false);
+    check(json!({ "reasoning_effort": "low", "temperature": 0.2 }), json!("adaptive"), json!("low"), true);
+    let forced = json!({ "reasoning_effort": "low", "tools": [tool("f")], "tool_choice": "required" });
+    check(forced, json!(null), json!(null), true);
+}
+
+#[test]
+fn effort_becomes_a_budget_within_the_bound() {
+    let policy: LlmNormalize = testing::configured(json!({ "dialect": "anthropic", "thinking": "budget" }));
+    let check = |fields: Value, budget: Value, tokens: u32, warns: bool| {
+        let (sent, warning) = translated_by(&policy, with(fields.clone()));
         let seen = (sent.pointer("/thinking/budget_tokens").cloned().unwrap_or_default(), sent["max_tokens"].clone());
         assert_eq!((seen, warning.is_some()), ((budget, json!(tokens)), warns), "{fields}");
     };
@@ -214,9 +233,18 @@ fn effort_becomes_a_budget_within_the_bound() {
     check(json!({ "reasoning_effort": "high", "max_completion_tokens": 10_000 }), json!(5000), 10_000, false);
     check(json!({ "reasoning_effort": "high", "max_completion_tokens": 2048 }), json!(1024), 2048, false);
     check(json!({ "reasoning_effort": "high", "max_completion_tokens": 2047 }), json!(null), 2047, true);
-    check(json!({ "reasoning_effort": "low", "temperature": 0.2 }), json!(1024), 5120, true);
-    let forced = json!({ "reasoning_effort": "low", "tools": [tool("f")], "tool_choice": "required" });
-    check(forced, json!(null), 4096, true);
+
+    let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let (sent, warning) = translated_by(
+        &policy,
+        json!({ "reasoning_effort": "low", "messages": [
+        { "role": "user", "content": "Hi" },
+        { "role": "assistant", "tool_calls": [call] },
+        { "role": "tool", "tool_call_id": "c", "content": "x" },
+    ] }),
+    );
+    assert_eq!(sent["thinking"], json!(null));
+    assert!(warning.unwrap().contains("did not come back"));
 }
 
 #[test]

@@ -19,13 +19,17 @@ pub(crate) fn exchange() -> Exchange {
 }
 
 /// What an Anthropic upstream gets of a request, and the warning that the client gets.
-pub(crate) fn translated(mut request: Value) -> (Value, Option<String>) {
+pub(crate) fn translated(request: Value) -> (Value, Option<String>) {
+    translated_by(&anthropic(), request)
+}
+
+pub(crate) fn translated_by(policy: &LlmNormalize, mut request: Value) -> (Value, Option<String>) {
     request["model"] = json!("fast");
     let (exchange, body) = (exchange(), Body::from(request.to_string().as_str()));
-    let decided = anthropic().on_request_body(&exchange, &body);
+    let decided = policy.on_request_body(&exchange, &body);
     assert!(testing::passes(&decided), "{decided:?}");
     exchange.respond(200, &[]);
-    assert!(testing::passes(&anthropic().on_response(&exchange)));
+    assert!(testing::passes(&policy.on_response(&exchange)));
     (parsed(&body.text()), exchange.response_header("x-gatewright-warning"))
 }
 

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::ToolNames;
 use super::block::{self, Block};
-use super::thinking::Thinking;
+use super::thinking::{Plan, Thinking, ThinkingStyle};
 use crate::conversation::{Conversation, Part, Tool, ToolChoice, Turn};
 use crate::fault::{Fault, Warnings};
 
@@ -77,7 +77,10 @@ struct ToolChoiceText {
 
 #[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: OutputFormat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat<'a>>,
 }
 
 #[derive(Serialize)]
@@ -92,18 +95,27 @@ struct Metadata<'a> {
     user_id: &'a str,
 }
 
-/// The text of the request. `tokens_default` bounds the answer where the client did not.
+/// What the operator says of an upstream.
+pub(crate) struct Options {
+    /// The bound on an answer where the client gives none.
+    pub(crate) tokens_default: u32,
+    pub(crate) thinking: ThinkingStyle,
+}
+
+/// The text of the request.
 pub(crate) fn write(
     conversation: &Conversation<'_>,
-    tokens_default: u32,
+    options: &Options,
     names: &mut ToolNames,
     warnings: &mut Warnings,
 ) -> Result<String, Fault> {
-    let (thinking, max_tokens) = Thinking::plan(conversation, tokens_default, warnings);
-    let (temperature, top_p) = sampling(conversation, thinking.is_some(), warnings);
+    let plan = Plan::new(conversation, options.thinking, options.tokens_default, warnings);
+    let (temperature, top_p) = sampling(conversation, plan.is_thinking(), warnings);
+    let format = conversation.answer_schema.map(|schema| OutputFormat { kind: "json_schema", schema });
+    let has_config = plan.effort.is_some() || format.is_some();
     let body = Body {
         model: &conversation.model,
-        max_tokens,
+        max_tokens: plan.tokens_max,
         tools: conversation.tools.iter().map(|tool| tool_text(tool, names)).collect(),
         tool_choice: tool_choice(conversation, names),
         system: system(&conversation.instructions)?,
@@ -111,10 +123,8 @@ pub(crate) fn write(
         stop_sequences: &conversation.stop,
         temperature,
         top_p,
-        thinking,
-        output_config: conversation
-            .answer_schema
-            .map(|schema| OutputConfig { format: OutputFormat { kind: "json_schema", schema } }),
+        thinking: plan.thinking,
+        output_config: has_config.then_some(OutputConfig { effort: plan.effort, format }),
         metadata: conversation.user.as_deref().map(|user_id| Metadata { user_id }),
         stream: conversation.stream,
     };

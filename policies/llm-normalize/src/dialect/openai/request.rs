@@ -106,11 +106,12 @@ fn read_sampling<'a>(body: &mut Object<'a>, conversation: &mut Conversation<'a>)
     }
     conversation.effort = match body.take::<String>("reasoning_effort")?.as_deref() {
         None => None,
-        Some("none" | "minimal") => Some(Effort::None),
-        Some("low") => Some(Effort::Low),
+        Some("none") => Some(Effort::None),
+        Some("minimal" | "low") => Some(Effort::Low),
         Some("medium") => Some(Effort::Medium),
         Some("high") => Some(Effort::High),
-        Some("xhigh" | "max") => Some(Effort::Highest),
+        Some("xhigh") => Some(Effort::Higher),
+        Some("max") => Some(Effort::Highest),
         Some(_) => return Err(Fault::invalid("reasoning_effort", "is not a known effort")),
     };
     let user: Option<String> = body.take("user")?;
