@@ -15,7 +15,7 @@ pub use canonical::{Peer, TlsFacts, canonical};
 pub use fields::{FieldsError, Section, is_owned, is_untrusted};
 pub(crate) use fields::{append, one, set, writable, writable_name};
 pub use journal::{Scalar, WriteError};
-pub use reply::{Reply, ReplyBody, error_reply, warn_header};
+pub use reply::{Reply, ReplyBody, error_reply};
 pub use request::Request;
 
 use crate::services::Holdings;

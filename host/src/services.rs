@@ -40,6 +40,23 @@ pub struct Services {
     pub verifiers: Arc<BTreeMap<String, Arc<Verifier>>>,
 }
 
+impl Services {
+    /// The services of something that may use none.
+    #[must_use]
+    pub fn none(policy: &str) -> Self {
+        Self {
+            policy: policy.into(),
+            grants: Grants::default(),
+            log: LogGate::default(),
+            metrics: Arc::default(),
+            limits: Arc::default(),
+            buckets: Arc::default(),
+            secrets: Arc::default(),
+            verifiers: Arc::default(),
+        }
+    }
+}
+
 /// Whole milliseconds since the Unix epoch.
 #[must_use]
 pub fn now_ms() -> f64 {

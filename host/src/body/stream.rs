@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -46,15 +47,24 @@ const UPSTREAM: Faults = (Reason::UpstreamTooLarge, Reason::UpstreamTimeout, Rea
 /// Called when a body has been read to its end.
 pub type Release = Box<dyn FnOnce() + Send>;
 
-/// When a body was last read from.
+/// How far a body has been read.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<Option<Instant>>);
+pub struct Progress {
+    last: Mutex<Option<Instant>>,
+    bytes: AtomicU64,
+}
 
 impl Progress {
     /// The time of the last read.
     #[must_use]
     pub fn last(&self) -> Option<Instant> {
-        *self.0.lock()
+        *self.last.lock()
+    }
+
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -132,7 +142,8 @@ impl Limited {
                     sleep.as_mut().reset(Instant::now() + self.idle);
                 }
                 if let Some(progress) = &self.progress {
-                    *progress.0.lock() = Some(Instant::now());
+                    *progress.last.lock() = Some(Instant::now());
+                    progress.bytes.fetch_add(frame.data_ref().map_or(0, |data| data.len() as u64), Ordering::Relaxed);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match self.left.checked_sub(length) {

@@ -28,6 +28,20 @@ pub struct PolicyConfig {
     pub limits: PolicyLimits,
 }
 
+impl PolicyConfig {
+    /// A use of a plugin with nothing configured and nothing granted.
+    #[must_use]
+    pub fn of_plugin(plugin: &str) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            config: serde_json::Value::Null,
+            grants: Grants::default(),
+            on_failure: FailureMode::default(),
+            limits: PolicyLimits::default(),
+        }
+    }
+}
+
 /// Powers beyond `log`, `clock` and `metrics`. A plugin that imports a power it is not granted is not loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

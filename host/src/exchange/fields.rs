@@ -32,7 +32,8 @@ const VALUE_MAX: usize = 16 << 10;
 /// Fields that say how a message is framed or where a connection goes: the gateway's own.
 #[must_use]
 pub fn is_owned(name: &str) -> bool {
-    is_hop_by_hop(name) || matches!(name, "host" | "content-length" | "expect") || name.starts_with("x-gatewright-")
+    let is_ours = name.starts_with("x-gatewright-") && name != "x-gatewright-warning";
+    is_hop_by_hop(name) || is_ours || matches!(name, "host" | "content-length" | "expect")
 }
 
 /// RFC 9110 §7.6.1.

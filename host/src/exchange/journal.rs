@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use serde::Serialize;
 
 use super::canonical::is_authority;
 use super::fields::{self, FieldsError, Section};
 use super::{Exchange, Stage};
 
 /// One value of metadata or of a property.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Scalar {
     /// A text.
     Text(String),

@@ -38,12 +38,6 @@ pub enum ReplyBody {
 /// Names the reason of every reply that no upstream made.
 const REASON: HeaderName = HeaderName::from_static("x-gatewright-reason");
 
-/// Tells of what could not be carried over.
-#[must_use]
-pub fn warn_header() -> HeaderName {
-    HeaderName::from_static("x-gatewright-warning")
-}
-
 impl Reply {
     /// A reply with a status from 200 to 599; any other becomes 500.
     #[must_use]

@@ -37,7 +37,8 @@ pub struct Request {
 
 impl Request {
     /// Stands for a request that was lost.
-    pub(super) fn lost() -> Self {
+    #[must_use]
+    pub fn lost() -> Self {
         Self {
             method: Method::GET,
             scheme: "http",

@@ -150,6 +150,16 @@ impl Policy {
         Ok(policy)
     }
 
+    /// Asks a plugin what it says of itself, as no policy in particular.
+    ///
+    /// # Errors
+    /// Where it cannot be linked or called.
+    pub async fn describe(plugin: SharedPlugin) -> anyhow::Result<Description> {
+        let services = Arc::new(Services::none(&plugin.name));
+        let policy = Self::link(0, &PolicyConfig::of_plugin(&plugin.name), plugin, services)?;
+        Description::read(policy.load_call("describe", ()).await.context("describe")?)
+    }
+
     fn link(id: u32, config: &PolicyConfig, plugin: SharedPlugin, services: Arc<Services>) -> anyhow::Result<Self> {
         let pre = linker(&plugin).and_then(|linker| linker.instantiate_pre(&plugin.component));
         let pre = pre.map_err(anyhow::Error::from).context("link")?;

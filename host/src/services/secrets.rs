@@ -14,6 +14,19 @@ pub struct Secret(Arc<[u8]>);
 #[derive(Debug, Default)]
 pub struct Secrets(pub BTreeMap<String, Secret>);
 
+impl Secrets {
+    /// Whether others are the same.
+    #[must_use]
+    pub fn is_same(&self, others: &BTreeMap<String, Secret>) -> bool {
+        self.0.len() == others.len()
+            && self
+                .0
+                .iter()
+                .zip(others)
+                .all(|((name, secret), (other, bytes))| name == other && secret.matches(&bytes.0))
+    }
+}
+
 impl Secret {
     /// A secret of these bytes.
     #[must_use]

@@ -1,0 +1,135 @@
+//! The operator's address: health, readiness, metrics, status, reload.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::proxy::Gateway;
+use crate::reload::{Outcome, ReloadHandle};
+
+/// What the operator's address speaks of.
+#[derive(Clone)]
+pub struct Admin {
+    /// What is served.
+    pub gateway: Arc<Gateway>,
+    /// Who looks for changes.
+    pub reload: ReloadHandle,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Admin {
+    /// Takes the address and serves it as long as the runtime lives.
+    ///
+    /// # Errors
+    /// An address that cannot be taken.
+    pub async fn start(self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address} (admin)"))?;
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "admin listening");
+        tokio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => drop(tokio::spawn(self.clone().serve(stream))),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept (admin)");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        });
+        Ok(address)
+    }
+
+    async fn serve(self, stream: tokio::net::TcpStream) {
+        let service = service_fn(move |request| {
+            let admin = self.clone();
+            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(%error, "admin connection ended");
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Answer {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/health") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET, "/ready") if self.gateway.draining.load(Ordering::Relaxed) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
+            (&Method::GET, "/ready") => text(StatusCode::OK, "ready\n"),
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/status") => document(StatusCode::OK, &json!(self.reload.status())),
+            (&Method::POST, "/reload") => self.look().await,
+            (_, "/health" | "/ready" | "/metrics" | "/status" | "/reload") => {
+                text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
+            }
+            _ => text(StatusCode::NOT_FOUND, "there are /health, /ready, /metrics, /status and /reload\n"),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let shared = &self.gateway.shared;
+        shared.engine.observe(&shared.metrics);
+        let dropped = i64::try_from(self.gateway.access_log.dropped()).unwrap_or(i64::MAX);
+        shared.metrics.access_log_dropped.set(dropped);
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        answer(StatusCode::OK, content_type, shared.metrics.text())
+    }
+
+    async fn look(self) -> Answer {
+        let reload = self.reload.clone();
+        match tokio::task::spawn_blocking(move || reload.reload()).await {
+            Ok(Ok(outcome)) => {
+                let generation = self.reload.status().generation;
+                match outcome {
+                    Outcome::Applied => {
+                        document(StatusCode::OK, &json!({ "result": "applied", "generation": generation }))
+                    }
+                    Outcome::Unchanged => {
+                        document(StatusCode::OK, &json!({ "result": "unchanged", "generation": generation }))
+                    }
+                    Outcome::Refused(faults) => document(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        &json!({ "result": "refused", "generation": generation, "faults": faults }),
+                    ),
+                }
+            }
+            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}\n")),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+}
+
+fn document(status: StatusCode, document: &serde_json::Value) -> Answer {
+    answer(status, "application/json", format!("{document:#}\n"))
+}
+
+fn text(status: StatusCode, text: &str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

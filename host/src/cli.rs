@@ -1,0 +1,155 @@
+//! The command line.
+
+mod ask;
+mod check;
+mod inspect;
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Environment;
+use crate::mock::MockArgs;
+use crate::reload::Source;
+use crate::telemetry::{LogFormat, start_logging};
+
+pub use run::RunArgs;
+
+/// A programmable API and LLM gateway whose every policy is a sandboxed WebAssembly component.
+#[derive(Debug, Parser)]
+#[command(name = "gatewright", version)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,gatewright::server=debug`.
+    #[arg(long, global = true, default_value = "info")]
+    log: String,
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run(RunArgs),
+    /// Prove a configuration and its plugins, and tell every fault.
+    Check(CheckArgs),
+    /// Tell what a plugin is: its phases, powers, schema and size.
+    Inspect(InspectArgs),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Ask a running gateway what it serves and what is wrong.
+    Status(AskArgs),
+    /// Ask a running gateway to look for changes now.
+    Reload(AskArgs),
+    /// Run a server that speaks like OpenAI and Anthropic, to try and test with.
+    Mock(MockArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArgs {
+    /// The configuration: a YAML file, or a folder of them.
+    #[arg(long, short, default_value = "gatewright.yaml", env = "GATEWRIGHT_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Prove a configuration.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Tell what a plugin is.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The plugin: a component, or a core module as a compiler leaves it.
+    file: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Ask a running gateway.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// The gateway's admin address.
+    #[arg(long, default_value = "127.0.0.1:9901", env = "GATEWRIGHT_ADMIN")]
+    admin: std::net::SocketAddr,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Does what the command line says. The exit code: 0 done, 1 failed, 2 the configuration has faults.
+#[must_use]
+pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
+    let quiet = !matches!(command_line.command, Command::Run(_) | Command::Mock(_));
+    let filter = if quiet && command_line.log == "info" { "off" } else { &command_line.log };
+    let done = start_logging(command_line.log_format, filter).and_then(|()| {
+        if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+            tracing::debug!("a TLS provider is installed already");
+        }
+        match command_line.command {
+            Command::Run(args) => run::run(args, environment),
+            Command::Check(args) => check::check(&args, environment),
+            Command::Inspect(args) => inspect::inspect(&args),
+            Command::Schema => print(&format!("{:#}", crate::config::schema())),
+            Command::Status(args) => ask::status(&args),
+            Command::Reload(args) => ask::reload(&args),
+            Command::Mock(args) => mock(args),
+        }
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&format!("gatewright: {error:#}"));
+            1
+        }
+    }
+}
+
+fn mock(args: MockArgs) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(crate::mock::run(args))?;
+    Ok(0)
+}
+
+impl ConfigArgs {
+    fn source(&self, environment: Environment) -> Source {
+        Source { config: self.config.clone(), environment }
+    }
+}
+
+/// Prints a result. A reader that went away is no failure of ours.
+#[expect(clippy::unnecessary_wraps, reason = "commands end with it")]
+fn print(text: &str) -> anyhow::Result<u8> {
+    use std::io::Write;
+    if let Err(error) = writeln!(std::io::stdout(), "{text}") {
+        tracing::debug!(%error, "nobody reads the result");
+    }
+    Ok(0)
+}
+
+fn print_error(text: &str) {
+    use std::io::Write;
+    if let Err(error) = writeln!(std::io::stderr(), "{text}") {
+        tracing::debug!(%error, "nobody reads the error");
+    }
+}

@@ -1,0 +1,104 @@
+//! `gatewright status` and `gatewright reload`: asks a running gateway at its admin address.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+
+use super::check::FAULTY;
+use super::{AskArgs, Format, print};
+use crate::body::{Body, gather};
+use crate::error::Reason;
+
+/// Compiling a large plugin takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
+    let (_, status) = ask(args, Method::GET, "/status")?;
+    if args.format == Format::Json {
+        return print(&format!("{status:#}"));
+    }
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let mut lines = vec![format!(
+        "gatewright {}, generation {}, since {}, {}",
+        text(&status, "version"),
+        status.get("generation").unwrap_or(&Value::Null),
+        text(&status, "applied_at"),
+        short(&text(&status, "hash")),
+    )];
+    for plugin in status.get("plugins").and_then(Value::as_array).into_iter().flatten() {
+        let mut line = format!(
+            "plugin {:20} {} compiled {}",
+            text(plugin, "name"),
+            short(&text(plugin, "hash")),
+            text(plugin, "compiled_at")
+        );
+        if let Some(error) = plugin.get("last_error").and_then(Value::as_str) {
+            line.push_str(&format!("\n  its newest file does not serve: {error}"));
+        }
+        lines.push(line);
+    }
+    let error = status.get("last_error").filter(|error| !error.is_null());
+    if let Some(error) = error {
+        lines.push(format!("the newest configuration does not serve, since {}:", text(error, "at")));
+        lines.push(faults(error));
+    }
+    print(&lines.join("\n")).map(|code| if error.is_some() { FAULTY } else { code })
+}
+
+pub(super) fn reload(args: &AskArgs) -> anyhow::Result<u8> {
+    let (code, answer) = ask(args, Method::POST, "/reload")?;
+    if args.format == Format::Json {
+        print(&format!("{answer:#}"))?;
+    } else {
+        let result = answer.get("result").and_then(Value::as_str).unwrap_or("?");
+        print(&format!("{result}, generation {}", answer.get("generation").unwrap_or(&Value::Null)))?;
+        if code == StatusCode::UNPROCESSABLE_ENTITY {
+            print(&faults(&answer))?;
+        }
+    }
+    Ok(if code == StatusCode::OK { 0 } else { FAULTY })
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+fn faults(answer: &Value) -> String {
+    let mut lines = Vec::new();
+    for fault in answer.get("faults").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name: &str| fault.get(name).and_then(Value::as_str).unwrap_or("");
+        let line = fault.get("line").and_then(Value::as_u64).unwrap_or(0);
+        lines.push(format!("  {}:{line}: {}", text("file"), text("message")));
+    }
+    lines.join("\n")
+}
+
+fn ask(args: &AskArgs, method: Method, path: &str) -> anyhow::Result<(StatusCode, Value)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(args.admin).await;
+        let stream =
+            stream.with_context(|| format!("no gateway at {}: start one, or name its --admin address", args.admin))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "admin connection ended");
+            }
+        });
+        let request = Request::builder().method(method).uri(path).header("host", args.admin.to_string());
+        let answer = tokio::time::timeout(PATIENCE, sender.send_request(request.body(Empty::<Bytes>::new())?)).await;
+        let (parts, body) = answer.context("the gateway does not answer")??.into_parts();
+        let body =
+            gather(Body::from_upstream(body, PATIENCE, None), ANSWER_BYTES_MAX, Reason::UpstreamTooLarge).await?;
+        let Ok(answer) = serde_json::from_slice(&body) else {
+            bail!("{} is no gateway: it answered {}", args.admin, parts.status);
+        };
+        Ok((parts.status, answer))
+    })
+}

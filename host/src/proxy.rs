@@ -1,0 +1,206 @@
+//! The request path: an outer `serve` around a straight inner `handle`.
+
+mod attempt;
+mod body;
+mod gateway;
+mod run;
+mod tunnel;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+pub use body::{BodyState, ResponseBody};
+pub use gateway::{Connection, Gateway};
+pub use run::Run;
+
+use crate::body::{Body, gather};
+use crate::error::{Error, Reason};
+use crate::exchange::{Exchange, Reply, Request as Canonical, ResponseHead, canonical, error_reply};
+use crate::plugin::{CallBody, Flow, Held, Phase};
+use crate::route::Candidate;
+use crate::snapshot::Route;
+
+/// Serves one request: an answer always comes, and one log line.
+pub async fn serve(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let mut run = Run::start(&gateway, &connection);
+    let (parts, incoming) = request.into_parts();
+    let answer = match handle(&mut run, &connection, Message { parts, incoming }).await {
+        Ok(answer) => answer,
+        Err(error) => refuse(&mut run, error).await,
+    };
+    run.respond(answer)
+}
+
+/// A request as hyper gives it.
+struct Message {
+    parts: http::request::Parts,
+    incoming: Incoming,
+}
+
+/// What a client is going to get.
+pub struct Answer {
+    head: ResponseHead,
+    body: AnswerBody,
+}
+
+/// Where an answer's body comes from.
+pub enum AnswerBody {
+    /// As it is.
+    Plain(Body),
+    /// As policies make it of the upstream's events.
+    Events(Body, crate::body::Framing),
+}
+
+async fn handle(run: &mut Run, connection: &Arc<Connection>, message: Message) -> Result<Answer, Error> {
+    let Message { mut parts, incoming } = message;
+    connection.refusal()?;
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let snapshot = run.snapshot.clone();
+    let config = &snapshot.config;
+    let request = canonical(parts, &connection.peer, &config.trusted_proxies, &config.bounds)?;
+    run.accept(request);
+    let route = find_route(run)?;
+    let body_max = route.config.body.unwrap_or(config.bounds.body).0;
+    if run.held.request.content_length.is_some_and(|length| length > body_max) {
+        return Err(Reason::BodyTooLarge.into());
+    }
+    let mut body = Body::from_client(incoming, body_max, config.timeouts.body_idle.0);
+    run.watch_request(&mut body);
+    let deadline = run.deadline(false);
+    let handled = pass_on(run, &route, body, (connection, upgrade));
+    tokio::time::timeout_at(deadline, handled).await.map_err(|_| Error::from(Reason::Timeout))?
+}
+
+/// Through the route's chain to the upstream, and back.
+async fn pass_on(
+    run: &mut Run,
+    route: &Arc<Route>,
+    mut body: Body,
+    (connection, upgrade): (&Arc<Connection>, Option<OnUpgrade>),
+) -> Result<Answer, Error> {
+    if let Flow::Answer(reply, by) = route.chain.on_request(&mut run.held).await? {
+        return answer_early(run, route, *reply, by).await;
+    }
+    if route.chain.wants(Phase::OnRequestBody, &run.held) {
+        let body_max = route.config.body.unwrap_or(run.snapshot.config.bounds.body).0;
+        let mut content = gather_request(run, body, &route.chain, body_max).await?;
+        if let Flow::Answer(reply, by) = route.chain.on_request_body(&mut run.held, &mut content).await? {
+            return answer_early(run, route, *reply, by).await;
+        }
+        body = keep_request_body(run, content);
+    }
+    if run.held.request.websocket {
+        return tunnel::open(run, route, connection, upgrade).await;
+    }
+    attempt::send(run, route, body).await
+}
+
+fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
+    let request = &run.held.request;
+    let candidate = Candidate {
+        host: request.host(),
+        path: &request.path,
+        method: &request.method,
+        headers: &request.headers,
+        query: request.query.as_deref(),
+    };
+    let (route, parameters) = run.snapshot.routes.find(candidate).ok_or(Reason::NoRoute)?;
+    let route = route.clone();
+    if request.ambiguous_path && !route.config.ambiguous_paths {
+        run.route = Some(route);
+        return Err(Reason::AmbiguousPath.into());
+    }
+    if request.websocket && !route.config.websocket {
+        run.route = Some(route);
+        return Err(Reason::UpgradeRefused.into());
+    }
+    let exchange = &mut *run.held;
+    exchange.route = route.name.clone();
+    exchange.parameters = parameters;
+    exchange.choices = route.names.clone();
+    exchange.upstream = route.default.upstream.name.clone();
+    run.route = Some(route.clone());
+    Ok(route)
+}
+
+/// The whole request body, for policies that want it.
+async fn gather_request(run: &Run, body: Body, chain: &crate::plugin::Chain, max: u64) -> Result<CallBody, Error> {
+    let bound = run.snapshot.config.bounds.buffered_body.0.min(max);
+    let bound = chain.body_max("request-body-max", Phase::OnRequestBody, bound);
+    let bytes = gather(body, bound, Reason::BodyTooLarge).await?;
+    let encoded = run.held.request.headers.contains_key(http::header::CONTENT_ENCODING);
+    Ok(CallBody { bytes, max: usize::try_from(max).unwrap_or(usize::MAX), encoded, changed: false })
+}
+
+fn keep_request_body(run: &mut Run, content: CallBody) -> Body {
+    if content.changed {
+        run.held.request.headers.remove(http::header::CONTENT_ENCODING);
+    }
+    run.held.request.content_length = Some(content.bytes.len() as u64);
+    Body::full(content.bytes)
+}
+
+/// A reply that a policy of the route made before any upstream was called: those before it see it on its way out.
+async fn answer_early(run: &mut Run, route: &Route, reply: Reply, by: usize) -> Result<Answer, Error> {
+    let answer = run.reply(reply);
+    see_out(run, route, answer, by).await
+}
+
+/// `on-response` of the first `count` policies of the route, over an answer that no upstream made.
+async fn see_out(run: &mut Run, route: &Route, answer: Answer, count: usize) -> Result<Answer, Error> {
+    let Answer { head, body } = answer;
+    run.held.response = Some(head);
+    run.held.stage = crate::exchange::Stage::Response;
+    if let Flow::Answer(reply, _) = route.chain.on_response(&mut run.held, count).await? {
+        return Ok(run.reply(*reply));
+    }
+    let head = run.held.response.take().ok_or_else(|| Error::new(Reason::Internal, "the response is gone"))?;
+    Ok(Answer { head, body })
+}
+
+/// The answer to a request that failed. What the upstream or the client did wrong still passes the route's chain, which
+/// may add headers to it; what a policy did wrong does not.
+async fn refuse(run: &mut Run, error: Error) -> Answer {
+    let reason = error.reason;
+    run.fail(error);
+    if !run.held.is_here() {
+        run.held = Held::new(Box::new(Exchange::new(run.id.clone(), Canonical::lost(), run.peer.clone())));
+    }
+    let answer = run.reply(error_reply(&reason.into()));
+    let Some(route) = run.route.clone().filter(|_| reason.blame() == crate::error::Blame::Upstream) else {
+        return answer;
+    };
+    let count = route.chain.len();
+    match see_out(run, &route, answer, count).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let reason = error.reason;
+            run.fail(error);
+            run.reply(error_reply(&reason.into()))
+        }
+    }
+}
+
+impl Answer {
+    /// An answer from memory.
+    fn full(head: ResponseHead, bytes: bytes::Bytes) -> Self {
+        let mut head = head;
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        Self { head, body: AnswerBody::Plain(Body::full(bytes)) }
+    }
+}
+
+/// How long a request may still take.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

@@ -1,0 +1,208 @@
+//! One attempt at an upstream: its chain, the request out, the response back through both chains.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::run::Run;
+use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
+use crate::body::{Body, Framing, Release, gather};
+use crate::error::{Error, Reason};
+use crate::exchange::{Exchange, ResponseHead, Stage, is_owned};
+use crate::plugin::{CallBody, Flow, Phase};
+use crate::snapshot::{Route, UpstreamEntry};
+use crate::telemetry::UpstreamLabels;
+use crate::upstream::{self, Outgoing};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The upstream that the request goes to.
+pub(super) fn chosen(run: &Run, route: &Route) -> Arc<UpstreamEntry> {
+    let found = route.choices.iter().find(|entry| entry.upstream.name == run.held.upstream);
+    found.unwrap_or(&route.default).clone()
+}
+
+/// Sends the request and makes the answer of what comes back.
+pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> Result<Answer, Error> {
+    let entry = chosen(run, route);
+    run.held.attempt += 1;
+    let endpoint = entry.upstream.pick()?.clone();
+    run.held.endpoint = Some(endpoint.address.clone());
+    let chain = &entry.chain;
+    if let Flow::Answer(reply, _) = chain.on_request(&mut run.held).await? {
+        let answer = run.reply(*reply);
+        return see_out(run, route, answer, route.chain.len()).await;
+    }
+    if chain.wants(Phase::OnRequestBody, &run.held) {
+        let max = route.config.body.unwrap_or(run.snapshot.config.bounds.body).0;
+        let mut content = gather_request(run, body, chain, max).await?;
+        if let Flow::Answer(reply, _) = chain.on_request_body(&mut run.held, &mut content).await? {
+            let answer = run.reply(*reply);
+            return see_out(run, route, answer, route.chain.len()).await;
+        }
+        body = keep_request_body(run, content);
+    }
+    let outgoing = outgoing(&run.held, &entry, &body);
+    run.held.stage = Stage::Response;
+    run.upstream_started = Some(Instant::now());
+    let sent = entry.upstream.send(&endpoint, outgoing, body).await;
+    run.first_byte = Some(Instant::now());
+    count(run, &entry, &sent);
+    let upstream::Answer { response, release } = sent?;
+    receive(run, route, &entry, response, release).await
+}
+
+/// The request as it goes out: the canonical one, and what the gateway itself has to say.
+pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) -> Outgoing {
+    let request = &exchange.request;
+    let mut headers = request.headers.clone();
+    let mut put = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(REQUEST_ID, &exchange.id);
+    put(FORWARDED_PROTO, request.scheme);
+    put(FORWARDED_HOST, &request.authority);
+    let peer = exchange.peer.address.ip().to_canonical();
+    match &request.forwarded_for {
+        Some(chain) => put(FORWARDED_FOR, &format!("{chain}, {peer}")),
+        None => put(FORWARDED_FOR, &peer.to_string()),
+    }
+    for (name, value) in &entry.upstream.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if entry.chain.has(Phase::OnResponseBody) || entry.chain.has(Phase::OnEvent) {
+        // What policies are to read must come as it is.
+        headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.remove(RANGE);
+    }
+    let declared = body.in_memory().map(|bytes| bytes.len() as u64).or(request.content_length);
+    let needs_length = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
+    match declared {
+        Some(length) if length > 0 || needs_length => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        _ => {}
+    }
+    let keep = request.authority_is_set || entry.upstream.config.pass_host;
+    let authority = keep.then(|| request.authority.clone());
+    Outgoing { method: request.method.clone(), target: request.target(), authority, headers }
+}
+
+fn count(run: &Run, entry: &UpstreamEntry, sent: &Result<upstream::Answer, Error>) {
+    let outcome = match sent {
+        Ok(answer) => match answer.response.status().as_u16() {
+            100..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        },
+        Err(error) => error.reason.code(),
+    };
+    let labels = UpstreamLabels { upstream: entry.upstream.name.to_string(), outcome };
+    run.gateway.shared.metrics.upstream_attempts.get_or_create(&labels).inc();
+}
+
+/// The response back through both chains.
+async fn receive(
+    run: &mut Run,
+    route: &Arc<Route>,
+    entry: &UpstreamEntry,
+    response: Response<Incoming>,
+    release: Option<Release>,
+) -> Result<Answer, Error> {
+    let (parts, incoming) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Error::new(Reason::UpstreamBroken, "101 without an upgrade"));
+    }
+    let body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, release);
+    let mut headers = parts.headers;
+    clean_response(&mut headers);
+    run.held.response = Some(ResponseHead { status: parts.status, headers });
+    let chains = [&entry.chain, &route.chain];
+    for chain in chains {
+        if let Flow::Answer(reply, by) = chain.on_response(&mut run.held, chain.len()).await? {
+            let answer = run.reply(*reply);
+            let rest = if std::ptr::eq(chain, &raw const route.chain) { by } else { route.chain.len() };
+            return see_out(run, route, answer, rest).await;
+        }
+    }
+    let framing = run.held.response.as_ref().and_then(|head| framing_of(&head.headers));
+    let wants = |phase| chains.iter().any(|chain| chain.wants(phase, &run.held));
+    if let Some(framing) = framing {
+        let body = if wants(Phase::OnEvent) { AnswerBody::Events(body, framing) } else { AnswerBody::Plain(body) };
+        return Ok(Answer { head: take_head(run)?, body });
+    }
+    let has_body = run.held.request.method != Method::HEAD
+        && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !has_body || !wants(Phase::OnResponseBody) {
+        return Ok(Answer { head: take_head(run)?, body: AnswerBody::Plain(body) });
+    }
+    response_body(run, route, entry, body).await
+}
+
+/// The whole response body through both chains.
+async fn response_body(run: &mut Run, route: &Arc<Route>, entry: &UpstreamEntry, body: Body) -> Result<Answer, Error> {
+    let chains = [&entry.chain, &route.chain];
+    let mut max = run.snapshot.config.bounds.buffered_body.0;
+    for chain in chains {
+        max = chain.body_max("response-body-max", Phase::OnResponseBody, max);
+    }
+    let gathered = tokio::time::timeout(left(run.deadline(false)), gather(body, max, Reason::UpstreamTooLarge)).await;
+    let bytes = gathered.map_err(|_| Error::from(Reason::UpstreamTimeout))??;
+    let encoded = run
+        .held
+        .fields(crate::exchange::Section::Response)
+        .is_some_and(|headers| headers.contains_key(CONTENT_ENCODING));
+    let bound = usize::try_from(run.snapshot.config.bounds.buffered_body.0).unwrap_or(usize::MAX);
+    let mut content = CallBody { bytes, max: bound, encoded, changed: false };
+    for chain in chains {
+        if let Flow::Answer(reply, _) = chain.on_response_body(&mut run.held, &mut content).await? {
+            return Ok(run.reply(*reply));
+        }
+    }
+    let mut head = take_head(run)?;
+    if content.changed {
+        head.headers.remove(CONTENT_ENCODING);
+    }
+    Ok(Answer::full(head, content.bytes))
+}
+
+fn take_head(run: &mut Run) -> Result<ResponseHead, Error> {
+    // A copy stays for `on-event` and `on-log`.
+    run.held.response.clone().ok_or_else(|| Error::new(Reason::Internal, "the response is gone"))
+}
+
+fn framing_of(headers: &HeaderMap) -> Option<Framing> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return None;
+    }
+    Framing::of(headers.get(CONTENT_TYPE)?.to_str().ok()?)
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    is_owned(name.as_str()) || name.as_str().starts_with("x-gatewright-")
+}
+
+/// Takes away what belongs to the connection to the upstream, and what only the gateway may say.
+pub(super) fn clean_response(headers: &mut HeaderMap) {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<String> =
+        named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    for name in named {
+        headers.remove(name.as_str());
+    }
+    let strip: Vec<HeaderName> =
+        headers.keys().filter(|name| is_ours(name) && *name != CONTENT_LENGTH).cloned().collect();
+    for name in strip {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,299 @@
+//! The body of a response on its way to the client, counted, and through the chains where they read events.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::run::Run;
+use crate::body::{Body, Framer, Framing};
+use crate::error::{Error, Reason};
+use crate::plugin::{StreamEnding, StreamStep, join};
+
+thread_local! {
+    static LAST: Cell<BodyState> = const { Cell::new(BodyState::Untouched) };
+}
+
+/// What the response body said that was polled last on this thread. A server that waits for its client to read never
+/// polls the body, so that this is how the two are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyState {
+    /// It was not polled.
+    Untouched,
+    /// It gave something, or is about to: the client is to take it.
+    Gave,
+    /// It waits for the upstream.
+    Waits,
+}
+
+impl BodyState {
+    /// What was said since the last call.
+    #[must_use]
+    pub fn take() -> Self {
+        LAST.replace(Self::Untouched)
+    }
+}
+
+/// The body of a response.
+pub struct ResponseBody(State);
+
+enum State {
+    Plain(Box<Plain>),
+    /// Between two batches.
+    Events(Box<EventStream>),
+    /// A batch is on its way.
+    Working(Working),
+    Over,
+}
+
+type Working = Pin<Box<dyn Future<Output = (Box<EventStream>, Result<Bytes, Error>)> + Send>>;
+
+struct Plain {
+    body: Body,
+    run: Run,
+    /// Ends the response when its time is over; only set while nothing comes.
+    deadline: Option<Pin<Box<Sleep>>>,
+    until: Instant,
+}
+
+struct EventStream {
+    body: Body,
+    run: Run,
+    framing: Framing,
+    framer: Framer,
+    until: Instant,
+    ended: bool,
+}
+
+/// Blocks that are handed over at once; more wait for the next call.
+const BATCH_MAX: usize = 64;
+
+impl ResponseBody {
+    pub(super) fn plain(body: Body, mut run: Run) -> Self {
+        if body.is_empty() {
+            run.complete = true;
+        }
+        let streamed = body.in_memory().is_none() && body.size_hint().exact().is_none();
+        let until = run.deadline(streamed);
+        LAST.set(BodyState::Gave);
+        Self(State::Plain(Box::new(Plain { body, run, deadline: None, until })))
+    }
+
+    pub(super) fn events(body: Body, framing: Framing, run: Run) -> Self {
+        let max = run.snapshot.config.bounds.event.as_usize();
+        let until = run.deadline(true);
+        let framer = Framer::new(framing, max);
+        LAST.set(BodyState::Gave);
+        Self(State::Events(Box::new(EventStream { body, run, framing, framer, until, ended: false })))
+    }
+}
+
+impl Plain {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = match frame.into_data() {
+                    Ok(data) => {
+                        self.run.bytes_out += data.len() as u64;
+                        Frame::data(data)
+                    }
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(trailers) => Frame::trailers(clean_trailers(trailers)),
+                        Err(_) => return Poll::Ready(None),
+                    },
+                };
+                if self.body.is_end_stream() {
+                    self.run.complete = true;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.run.fail(error.clone());
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                self.run.complete = true;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let until = self.until;
+                let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+                match deadline.as_mut().poll(context) {
+                    Poll::Ready(()) => {
+                        let error = Error::new(Reason::Timeout, "the response took too long");
+                        self.run.fail(error.clone());
+                        Poll::Ready(Some(Err(error)))
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+}
+
+/// RFC 9110 §6.5.1: a trailer that changes how a message is read has no effect, and is not passed on.
+fn clean_trailers(mut trailers: http::HeaderMap) -> http::HeaderMap {
+    let strip: Vec<_> = trailers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            crate::exchange::is_owned(name)
+                || crate::exchange::is_untrusted(name)
+                || matches!(name, "authorization" | "cookie" | "set-cookie" | "content-type" | "content-encoding")
+        })
+        .cloned()
+        .collect();
+    for name in strip {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+impl EventStream {
+    /// The next bytes for the client; none at the end.
+    async fn next(mut self: Box<Self>) -> (Box<Self>, Result<Bytes, Error>) {
+        loop {
+            if self.ended {
+                self.run.complete = true;
+                return (self, Ok(Bytes::new()));
+            }
+            let result = match self.batch() {
+                Some(step) => self.pass(step, StreamEnding::Open).await,
+                None => self.read().await,
+            };
+            match result {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => {
+                    self.run.bytes_out += bytes.len() as u64;
+                    return (self, Ok(bytes));
+                }
+                Err(error) => {
+                    self.run.fail(error.clone());
+                    return (self, Err(error));
+                }
+            }
+        }
+    }
+
+    /// What has arrived whole.
+    fn batch(&mut self) -> Option<StreamStep> {
+        let (mut pieces, mut events) = (Vec::new(), Vec::new());
+        while let Some((bytes, event)) = self.framer.next_block() {
+            pieces.push(bytes);
+            events.extend(event);
+            if events.len() >= BATCH_MAX {
+                break;
+            }
+        }
+        (!pieces.is_empty()).then(|| StreamStep::new(join(pieces), events))
+    }
+
+    /// Reads once more, or tells the chains that it is over.
+    async fn read(&mut self) -> Result<Bytes, Error> {
+        let body = &mut self.body;
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        let failed = match tokio::time::timeout_at(self.until, frame).await {
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                if !self.framer.push(&data) {
+                    return Err(Error::new(Reason::UpstreamTooLarge, "one event is too large"));
+                }
+                return Ok(Bytes::new());
+            }
+            Ok(None) => None,
+            Ok(Some(Err(error))) => Some(error),
+            Err(_) => Some(Error::new(Reason::Timeout, "the stream took too long")),
+        };
+        self.ended = true;
+        let step = match self.framer.rest() {
+            // Half an event of a stream that broke off is no event.
+            Some((bytes, event)) if failed.is_none() => StreamStep::new(bytes, event.into_iter().collect()),
+            Some(_) | None => StreamStep::new(Bytes::new(), Vec::new()),
+        };
+        let ending = if failed.is_some() { StreamEnding::Truncated } else { StreamEnding::Complete };
+        let bytes = self.pass(step, ending).await?;
+        match failed {
+            // A policy told the client in its own protocol; without one the connection has to.
+            Some(error) if bytes.is_empty() => Err(error),
+            Some(error) => {
+                self.run.fail(error);
+                Ok(bytes)
+            }
+            None => Ok(bytes),
+        }
+    }
+
+    async fn pass(&mut self, mut step: StreamStep, ending: StreamEnding) -> Result<Bytes, Error> {
+        let snapshot = self.run.snapshot.clone();
+        if let Some(entry) = snapshot.upstreams.get(&*self.run.held.upstream) {
+            entry.chain.on_event(&mut self.run.held, &mut step, ending).await?;
+        }
+        if let Some(route) = self.run.route.clone() {
+            route.chain.on_event(&mut self.run.held, &mut step, ending).await?;
+        }
+        if step.finished {
+            self.ended = true;
+            self.body = Body::empty();
+        }
+        Ok(step.into_bytes(self.framing))
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = self.get_mut().0.poll(context);
+        LAST.set(if polled.is_ready() { BodyState::Gave } else { BodyState::Waits });
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            State::Plain(plain) => plain.body.is_end_stream(),
+            State::Over => true,
+            State::Events(_) | State::Working(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            State::Plain(plain) => plain.body.size_hint(),
+            State::Over => SizeHint::with_exact(0),
+            State::Events(_) | State::Working(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl State {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            match std::mem::replace(self, Self::Over) {
+                Self::Over => return Poll::Ready(None),
+                Self::Plain(mut plain) => {
+                    let polled = plain.poll(context);
+                    *self = Self::Plain(plain);
+                    return polled;
+                }
+                Self::Events(stream) => *self = Self::Working(Box::pin(stream.next())),
+                Self::Working(mut working) => match working.as_mut().poll(context) {
+                    Poll::Pending => {
+                        *self = Self::Working(working);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((_, Ok(bytes))) if bytes.is_empty() => return Poll::Ready(None),
+                    Poll::Ready((stream, Ok(bytes))) => {
+                        *self = Self::Events(stream);
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    Poll::Ready((_, Err(error))) => return Poll::Ready(Some(Err(error))),
+                },
+            }
+        }
+    }
+}

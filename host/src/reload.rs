@@ -1,0 +1,233 @@
+//! Keeps what is served equal to what is configured: reads, proves, swaps, or keeps the last good state and says why.
+
+mod files;
+mod keys;
+mod load;
+mod status;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use parking_lot::Mutex;
+
+pub use load::{Loaded, Loader};
+pub use status::{PluginStatus, Status};
+
+use crate::config::{Environment, Faults};
+use crate::proxy::Gateway;
+use crate::server::Server;
+use crate::telemetry::ReloadLabels;
+use watch::Watch;
+
+/// What was found in a look.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A new snapshot serves.
+    Applied,
+    /// Nothing changed.
+    Unchanged,
+    /// The last good snapshot still serves.
+    Refused(Faults),
+}
+
+/// Asks the reloader to look, and waits for what it finds.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle {
+    asks: mpsc::Sender<Ask>,
+    status: Arc<Mutex<Status>>,
+}
+
+/// Why the reloader looks.
+enum Ask {
+    /// Something stirred in a watched folder: a hint and nothing more.
+    Stirred,
+    /// Somebody waits for the outcome.
+    Asked(mpsc::SyncSender<Outcome>),
+    /// No more.
+    Stop,
+}
+
+/// How long a folder must be still before it is read: an editor's save is several events.
+const SETTLE: Duration = Duration::from_millis(120);
+/// How long to wait for a folder that never gets still.
+const SETTLE_MAX: Duration = Duration::from_millis(800);
+/// The slow poll that is the truth where no event comes.
+const POLL: Duration = Duration::from_secs(2);
+
+impl ReloadHandle {
+    /// Looks now.
+    ///
+    /// # Errors
+    /// Where the reloader is gone.
+    pub fn reload(&self) -> anyhow::Result<Outcome> {
+        let (answer, outcome) = mpsc::sync_channel(1);
+        self.asks.send(Ask::Asked(answer)).context("the reloader has ended")?;
+        outcome.recv().context("the reloader has ended")
+    }
+
+    /// Looks soon, without waiting.
+    pub fn stir(&self) {
+        if self.asks.send(Ask::Stirred).is_err() {
+            tracing::debug!("the reloader has ended");
+        }
+    }
+
+    /// Ends the reloader.
+    pub fn stop(&self) {
+        if self.asks.send(Ask::Stop).is_err() {
+            tracing::debug!("the reloader has ended");
+        }
+    }
+
+    /// What is served, and what is wrong.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+}
+
+/// Looks for changes, in a thread of its own.
+struct Reloader {
+    gateway: Arc<Gateway>,
+    server: Arc<Server>,
+    loader: Loader,
+    status: Arc<Mutex<Status>>,
+    asks: mpsc::Receiver<Ask>,
+    watch: Watch,
+}
+
+/// Starts looking for changes.
+///
+/// # Errors
+/// Where no thread can be started.
+pub fn start(
+    gateway: Arc<Gateway>,
+    server: Arc<Server>,
+    loader: Loader,
+    loaded: &Loaded,
+    runtime: &tokio::runtime::Handle,
+) -> anyhow::Result<ReloadHandle> {
+    let (asks, asked) = mpsc::channel();
+    let status = Arc::new(Mutex::new(Status::of(&gateway.snapshot.load(), loaded, None)));
+    let handle = ReloadHandle { asks: asks.clone(), status: status.clone() };
+    let watch = Watch::start(asks, &loader.folders(&loaded.files));
+    gateway.shared.metrics.reload_fresh.set(1);
+    keys::start(&gateway, runtime);
+    let reloader = Reloader { gateway, server, loader, status, asks: asked, watch };
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || reloader.run())
+        .context("start the reloader")?;
+    Ok(handle)
+}
+
+impl Reloader {
+    fn run(mut self) {
+        loop {
+            let mut waiting = Vec::new();
+            match self.asks.recv_timeout(POLL) {
+                Ok(Ask::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                Ok(Ask::Asked(answer)) => waiting.push(answer),
+                Ok(Ask::Stirred) => {
+                    if !self.settle(&mut waiting) {
+                        return;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => self.sweep(),
+            }
+            let outcome = self.look();
+            for answer in waiting {
+                if answer.send(outcome.clone()).is_err() {
+                    tracing::debug!("nobody waits for the reload any more");
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing stirs. `false` to stop.
+    fn settle(&self, waiting: &mut Vec<mpsc::SyncSender<Outcome>>) -> bool {
+        let latest = Instant::now() + SETTLE_MAX;
+        while Instant::now() < latest {
+            match self.asks.recv_timeout(SETTLE) {
+                Ok(Ask::Stirred) => {}
+                Ok(Ask::Asked(answer)) => waiting.push(answer),
+                Ok(Ask::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+                Err(mpsc::RecvTimeoutError::Timeout) => return true,
+            }
+        }
+        true
+    }
+
+    fn look(&mut self) -> Outcome {
+        let previous = self.gateway.snapshot.load_full();
+        let loaded = self.loader.load(Some(&previous), &self.gateway.shared);
+        self.watch.follow(&self.loader.folders(&loaded.files));
+        let outcome = match &loaded.result {
+            Ok(None) => Outcome::Unchanged,
+            Ok(Some(snapshot)) => self.apply(snapshot.clone()),
+            Err(faults) => Outcome::Refused(faults.clone()),
+        };
+        self.report(&loaded, &outcome);
+        outcome
+    }
+
+    /// Swaps last: a chain with one plugin still compiling would let requests past the policy it holds.
+    fn apply(&self, snapshot: Arc<crate::snapshot::Snapshot>) -> Outcome {
+        let generation = snapshot.generation;
+        let previous = self.gateway.snapshot.swap(snapshot);
+        if let Err(error) = self.server.listen() {
+            let mut faults = Faults::default();
+            let place = crate::config::Place { file: "listeners".into(), line: 0 };
+            faults.add(place, "/listeners", format!("{error:#}"));
+            self.gateway.snapshot.store(previous);
+            return Outcome::Refused(faults);
+        }
+        tracing::info!(generation, "configuration applied");
+        Outcome::Applied
+    }
+
+    fn report(&self, loaded: &Loaded, outcome: &Outcome) {
+        let metrics = &self.gateway.shared.metrics;
+        let mut status = self.status.lock();
+        let before = status.last_error.clone();
+        let (result, faults) = match outcome {
+            Outcome::Applied => ("applied", None),
+            Outcome::Unchanged if loaded.looked_again => {
+                ("unchanged", before.as_ref().map(|error| error.faults.clone()))
+            }
+            Outcome::Unchanged => ("unchanged", None),
+            Outcome::Refused(faults) => ("refused", Some(faults.0.clone())),
+        };
+        *status = Status::of(&self.gateway.snapshot.load(), loaded, status.carry(faults));
+        let is_new =
+            status.last_error.as_ref().map(|error| &error.faults) != before.as_ref().map(|error| &error.faults);
+        metrics.reload_fresh.set(i64::from(status.last_error.is_none() && !status.has_broken_plugin()));
+        if result == "applied" || (result == "refused" && is_new) {
+            metrics.reloads.get_or_create(&ReloadLabels { result }).inc();
+        }
+        if let (Outcome::Refused(faults), true) = (outcome, is_new) {
+            for fault in &faults.0 {
+                tracing::error!(%fault, "configuration refused; the last good one serves on");
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        for entry in self.gateway.snapshot.load().upstreams.values() {
+            entry.upstream.sweep();
+        }
+    }
+}
+
+/// Where everything is read from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The configuration file or folder.
+    pub config: PathBuf,
+    /// Variables of the environment.
+    pub environment: Environment,
+}

@@ -1,0 +1,84 @@
+//! Reads files whole and still: what is being written is read again until it no longer changes.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::plugin::{FILE_MAX, hash_of};
+
+/// What tells a file apart from what it was: device, inode, size, and both of its times.
+type Stamp = (u64, u64, u64, i64, i64, i64, i64);
+
+/// Files by path, read again only when something about them changed.
+#[derive(Debug, Default)]
+pub(super) struct Files(BTreeMap<PathBuf, Known>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    stamp: Stamp,
+    hash: String,
+    read_at: std::time::Instant,
+}
+
+/// Between two reads that must agree.
+const STILL: Duration = Duration::from_millis(30);
+const READS_MAX: u32 = 40;
+/// A file whose times are coarse or set back is still read this often.
+const TRUST: Duration = Duration::from_secs(30);
+
+impl Files {
+    /// The hash of a file's contents; the contents only if they are new.
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<(String, Option<Vec<u8>>)> {
+        let stamp = stamp(&std::fs::metadata(path)?);
+        if let Some(known) = self.0.get(path)
+            && known.stamp == stamp
+            && known.read_at.elapsed() < TRUST
+        {
+            return Ok((known.hash.clone(), None));
+        }
+        let (bytes, stamp) = read_still(path)?;
+        let hash = hash_of(&bytes);
+        let known = Known { stamp, hash: hash.clone(), read_at: std::time::Instant::now() };
+        self.0.insert(path.to_path_buf(), known);
+        Ok((hash, Some(bytes)))
+    }
+
+    /// Reads a file although nothing about it changed.
+    pub(super) fn read_again(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        read_still(path).map(|(bytes, _)| bytes)
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    )
+}
+
+/// A file's bytes, once two reads agree and it has not been touched in between.
+fn read_still(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+    let mut last: Option<(Vec<u8>, Stamp)> = None;
+    for _ in 0..READS_MAX {
+        let before = stamp(&std::fs::metadata(path)?);
+        if before.2 > FILE_MAX {
+            return Err(io::Error::other(format!("is larger than {} MiB", FILE_MAX >> 20)));
+        }
+        let bytes = std::fs::read(path)?;
+        let now = (bytes, stamp(&std::fs::metadata(path)?));
+        if before == now.1 && last.as_ref() == Some(&now) {
+            return Ok(now);
+        }
+        last = Some(now);
+        std::thread::sleep(STILL);
+    }
+    Err(io::Error::other("is still being written"))
+}

@@ -1,0 +1,254 @@
+//! Reads everything that is configured, and makes a snapshot of it if anything changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Source;
+use super::files::Files;
+use crate::config::{Config, Document, Faults, KeySource, Place, SecretConfig};
+use crate::plugin::{Plugin, SharedPlugin, hash_of};
+use crate::snapshot::{Inputs, Shared, Snapshot};
+
+/// Reads everything that is configured.
+#[derive(Debug)]
+pub struct Loader {
+    source: Source,
+    files: Files,
+    /// Compiled plugins by name: the last good one of each.
+    plugins: BTreeMap<String, SharedPlugin>,
+    /// The hash of the newest file of each plugin, and why it cannot be used.
+    newest: BTreeMap<String, (String, Option<String>)>,
+    /// The hash of everything at the last look.
+    seen: Option<String>,
+}
+
+/// What was read in a look.
+#[derive(Debug)]
+pub struct Loaded {
+    /// A new snapshot; none if nothing changed since the last look.
+    pub result: Result<Option<Arc<Snapshot>>, Faults>,
+    /// Every file that was read or missed.
+    pub files: BTreeSet<PathBuf>,
+    /// Plugins whose newest file cannot be used, and why.
+    pub broken: BTreeMap<String, String>,
+    /// Plugins that serve on although their file is gone.
+    pub missing: BTreeSet<String>,
+    /// Whether everything was as at the last look.
+    pub looked_again: bool,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl Loader {
+    /// Reads from this source.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self { source, files: Files::default(), plugins: BTreeMap::new(), newest: BTreeMap::new(), seen: None }
+    }
+
+    /// The folders in which the files are.
+    #[must_use]
+    pub fn folders(&self, files: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for file in files.iter().chain([&self.source.config]) {
+            if file.is_dir() {
+                folders.insert(file.clone());
+            }
+            let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            folders.insert(parent.to_path_buf());
+        }
+        folders
+    }
+
+    /// Looks at everything.
+    #[must_use]
+    pub fn load(&mut self, previous: Option<&Arc<Snapshot>>, shared: &Shared) -> Loaded {
+        let mut loaded = Loaded {
+            result: Ok(None),
+            files: BTreeSet::new(),
+            broken: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            looked_again: false,
+            at: SystemTime::now(),
+        };
+        let document = match self.document(&mut loaded) {
+            Ok(document) => document,
+            Err(faults) => {
+                let hash = hash_of(faults.to_string().as_bytes());
+                loaded.looked_again = self.seen.replace(hash.clone()) == Some(hash);
+                loaded.result = Err(faults);
+                return loaded;
+            }
+        };
+        // Where the configuration cannot be typed, the snapshot says so; the plugins are looked at all the same.
+        let config = Config::from_document(&document).unwrap_or_default();
+        let mut hashes = vec![hash_of(document.value.to_string().as_bytes())];
+        self.plugins(&document, &config, &mut loaded, &mut hashes, shared);
+        self.referenced(&document, &config, &mut loaded, &mut hashes);
+        let hash = hash_of(hashes.join(" ").as_bytes());
+        if self.seen.replace(hash.clone()).as_ref() == Some(&hash) {
+            loaded.looked_again = true;
+            return loaded;
+        }
+        if previous.is_some_and(|previous| previous.hash == hash) {
+            return loaded;
+        }
+        let inputs = Inputs {
+            document: &document,
+            plugins: self.plugins.clone(),
+            broken: loaded.broken.clone(),
+            hash,
+            previous: previous.cloned(),
+        };
+        loaded.result = build(&inputs, shared).map(|snapshot| Some(Arc::new(snapshot)));
+        loaded
+    }
+
+    fn document(&self, loaded: &mut Loaded) -> Result<Document, Faults> {
+        // Two reads that agree: a file that is being written is not taken half.
+        let mut last = None;
+        for _ in 0..DOCUMENT_READS_MAX {
+            let document = Document::read(&self.source.config, &self.source.environment);
+            let seen = match &document {
+                Ok(document) => hash_of(format!("{:?}", document.sources).as_bytes()),
+                Err(faults) => faults.to_string(),
+            };
+            if last.replace(seen.clone()) == Some(seen) {
+                if let Ok(document) = &document {
+                    loaded.files.extend(document.sources.iter().map(|(path, _)| path.clone()));
+                }
+                return document;
+            }
+            std::thread::sleep(STILL);
+        }
+        let mut faults = Faults::default();
+        let place = Place { file: self.source.config.display().to_string().into(), line: 0 };
+        faults.add(place, "", "is still being written");
+        Err(faults)
+    }
+
+    /// Compiles what is new in the drop folder. A file that is gone or cannot be used leaves the last good one.
+    fn plugins(
+        &mut self,
+        document: &Document,
+        config: &Config,
+        loaded: &mut Loaded,
+        hashes: &mut Vec<String>,
+        shared: &Shared,
+    ) {
+        let folder = document.folder.join(&config.plugins.folder);
+        loaded.files.insert(folder.clone());
+        let mut present = BTreeSet::new();
+        for path in wasm_files(&folder) {
+            let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+            present.insert(name.clone());
+            if let Err(error) = self.plugin(&name, &path, shared) {
+                self.newest.insert(name.clone(), (String::new(), Some(error.to_string())));
+            }
+            if let Some((_, Some(error))) = self.newest.get(&name) {
+                loaded.broken.insert(name, error.clone());
+            }
+        }
+        let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).collect();
+        loaded.missing =
+            self.plugins.keys().filter(|name| !present.contains(*name) && used.contains(name)).cloned().collect();
+        self.plugins.retain(|name, _| present.contains(name) || used.contains(name));
+        self.newest.retain(|name, _| present.contains(name));
+        for (name, plugin) in &self.plugins {
+            hashes.push(format!("{name}={}", plugin.hash));
+        }
+        for (name, error) in &loaded.broken {
+            hashes.push(format!("{name}!{error}"));
+        }
+    }
+
+    fn plugin(&mut self, name: &str, path: &Path, shared: &Shared) -> std::io::Result<()> {
+        let (hash, bytes) = self.files.read(path)?;
+        if self.newest.get(name).is_some_and(|(known, _)| *known == hash) {
+            return Ok(());
+        }
+        if self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash) {
+            self.newest.insert(name.to_owned(), (hash, None));
+            return Ok(());
+        }
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => self.files.read_again(path)?,
+        };
+        let error = match Plugin::compile(&shared.engine, name, &bytes) {
+            Ok(plugin) => {
+                tracing::info!(plugin = name, hash, size = plugin.size, "plugin compiled");
+                self.plugins.insert(name.to_owned(), Arc::new(plugin));
+                None
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(plugin = name, error, "plugin refused");
+                Some(error)
+            }
+        };
+        self.newest.insert(name.to_owned(), (hash, error));
+        Ok(())
+    }
+
+    /// Files that the configuration names: their contents count as much as its own.
+    fn referenced(&mut self, document: &Document, config: &Config, loaded: &mut Loaded, hashes: &mut Vec<String>) {
+        for path in named_files(config) {
+            let path = document.folder.join(path);
+            let hash = self.files.read(&path).map_or_else(|error| error.to_string(), |(hash, _)| hash);
+            hashes.push(format!("{}={hash}", path.display()));
+            loaded.files.insert(path);
+        }
+    }
+}
+
+const DOCUMENT_READS_MAX: u32 = 40;
+const STILL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Proves a snapshot, on a small runtime of its own: a policy may wait while it is configured.
+fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Snapshot, Faults> {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(Snapshot::build(inputs, shared)),
+        Err(error) => {
+            let mut faults = Faults::default();
+            faults.add(inputs.document.place(""), "", format!("no runtime to configure policies on: {error}"));
+            Err(faults)
+        }
+    }
+}
+
+fn wasm_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|extension| extension == "wasm")
+    });
+    files.sort();
+    files
+}
+
+fn named_files(config: &Config) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        files.extend(tls.client_ca.clone());
+        files.extend(tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    }
+    for upstream in config.upstreams.values() {
+        files.extend(upstream.tls.ca.clone());
+        files.extend(upstream.tls.client_certificate.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    }
+    for secret in config.secrets.values() {
+        if let SecretConfig::File(path) = secret {
+            files.insert(path.clone());
+        }
+    }
+    for verifier in config.verifiers.values() {
+        if let KeySource::JwksFile(path) | KeySource::PemFile(path) = &verifier.keys {
+            files.insert(path.clone());
+        }
+    }
+    files
+}

@@ -1,0 +1,153 @@
+//! What is served, and what is wrong: for `/status` and `gatewright status`.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::Loaded;
+use crate::config::Fault;
+use crate::plugin::Phase;
+use crate::snapshot::Snapshot;
+use crate::telemetry::rfc3339;
+
+/// What is served, and what is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The gateway's own version.
+    pub version: &'static str,
+    /// Counts snapshots from 1.
+    pub generation: u64,
+    /// SHA-256 over everything that is served.
+    pub hash: String,
+    /// When it began to serve.
+    pub applied_at: String,
+    /// When files were last looked at.
+    pub looked_at: String,
+    /// Why the newest configuration does not serve.
+    pub last_error: Option<LastError>,
+    /// Every plugin.
+    pub plugins: Vec<PluginStatus>,
+    /// Every policy.
+    pub policies: Vec<PolicyStatus>,
+    /// Token verifiers and their keys.
+    pub verifiers: Vec<VerifierStatus>,
+}
+
+/// Why a configuration does not serve, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// Since when.
+    pub at: String,
+    /// Every fault.
+    pub faults: Vec<Fault>,
+}
+
+/// A plugin.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the file that serves.
+    pub hash: Option<String>,
+    /// Bytes of that file.
+    pub size: Option<usize>,
+    /// When it was compiled.
+    pub compiled_at: Option<String>,
+    /// The phases it takes part in.
+    pub phases: Vec<Phase>,
+    /// The services it uses.
+    pub powers: Vec<String>,
+    /// Why the newest file does not serve.
+    pub last_error: Option<String>,
+}
+
+/// A policy.
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicyStatus {
+    /// Its name.
+    pub name: String,
+    /// Its plugin.
+    pub plugin: String,
+    /// SHA-256 of the plugin's file.
+    pub hash: String,
+    /// How an instance gets its configuration: every instance is configured anew.
+    pub prepared: &'static str,
+}
+
+/// A token verifier.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifierStatus {
+    /// Its name.
+    pub name: String,
+    /// How many keys it has; none if they were never read.
+    pub keys: Option<usize>,
+}
+
+impl Status {
+    pub(super) fn of(snapshot: &Snapshot, loaded: &Loaded, last_error: Option<LastError>) -> Self {
+        let policies = snapshot.policies.iter().map(|(name, policy)| PolicyStatus {
+            name: name.clone(),
+            plugin: policy.plugin.name.clone(),
+            hash: policy.plugin.hash.clone(),
+            prepared: "per-instance",
+        });
+        let verifiers = snapshot.verifiers.iter();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            generation: snapshot.generation,
+            hash: snapshot.hash.clone(),
+            applied_at: rfc3339(snapshot.applied_at),
+            looked_at: rfc3339(loaded.at),
+            last_error,
+            plugins: plugins(snapshot, loaded),
+            policies: policies.collect(),
+            verifiers: verifiers
+                .map(|(name, verifier)| VerifierStatus { name: name.clone(), keys: verifier.key_count() })
+                .collect(),
+        }
+    }
+
+    /// The error that stands now: since it first came, as long as it stays the same.
+    pub(super) fn carry(&self, faults: Option<Vec<Fault>>) -> Option<LastError> {
+        let faults = faults?;
+        match &self.last_error {
+            Some(known) if known.faults == faults => Some(known.clone()),
+            _ => Some(LastError { at: rfc3339(SystemTime::now()), faults }),
+        }
+    }
+
+    pub(super) fn has_broken_plugin(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin.last_error.is_some())
+    }
+}
+
+fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
+    let mut plugins: Vec<PluginStatus> = Vec::new();
+    for (name, plugin) in &snapshot.plugins {
+        let last_error = match loaded.broken.get(name) {
+            None if loaded.missing.contains(name) => Some("the file is gone".to_owned()),
+            error => error.cloned(),
+        };
+        plugins.push(PluginStatus {
+            name: name.clone(),
+            hash: Some(plugin.hash.clone()),
+            size: Some(plugin.size),
+            compiled_at: Some(rfc3339(plugin.compiled_at)),
+            phases: plugin.phases.clone(),
+            powers: plugin.powers.clone(),
+            last_error,
+        });
+    }
+    for (name, error) in loaded.broken.iter().filter(|(name, _)| !snapshot.plugins.contains_key(*name)) {
+        plugins.push(PluginStatus {
+            name: name.clone(),
+            hash: None,
+            size: None,
+            compiled_at: None,
+            phases: Vec::new(),
+            powers: Vec::new(),
+            last_error: Some(error.clone()),
+        });
+    }
+    plugins
+}

@@ -1,0 +1,195 @@
+//! One connection: TLS, which HTTP it speaks, and serving it to its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::guard::Guard;
+use super::stall::StallExecutor;
+use crate::exchange::{Peer, TlsFacts};
+use crate::proxy::{self, Connection, Gateway};
+use crate::snapshot::{ListenerKey, Snapshot};
+
+/// The start of every HTTP/2 connection (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection may hold of one response that its client does not read.
+const SEND_BUFFER: usize = 64 << 10;
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Counts a connection as long as it is open.
+struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    gateway: Arc<Gateway>,
+    key: ListenerKey,
+    (stream, address): (TcpStream, SocketAddr),
+    draining: watch::Receiver<bool>,
+) {
+    let gauge = gateway.shared.metrics.connections.clone();
+    gauge.inc();
+    let _open = Open(gauge);
+    let snapshot = gateway.snapshot.load_full();
+    // Events leave as they come: nothing waits for more.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let Ok(local) = stream.local_addr() else { return };
+    let Some(Some(tls)) = snapshot.listeners.get(&key) else {
+        let peer = Arc::new(Peer { address, local, tls: None });
+        return speak(gateway, &snapshot, peer, (stream, false), draining).await;
+    };
+    let patience = snapshot.config.timeouts.tls_handshake.0;
+    match tokio::time::timeout(patience, TlsAcceptor::from(tls.clone()).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let peer = Arc::new(Peer { address, local, tls: Some(tls_facts(&stream)) });
+            speak(gateway, &snapshot, peer, (stream, is_h2), draining).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+}
+
+fn tls_facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+    let session = stream.get_ref().1;
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    };
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    let peer_subject = certificate.and_then(|certificate| {
+        let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+        Some(escape(parsed.subject()))
+    });
+    TlsFacts { version, server_name: session.server_name().map(str::to_owned), peer_subject }
+}
+
+/// The DER of a name with everything but letters, digits and blanks percent-encoded: it may hold any byte.
+fn escape(name: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in name {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b' ' => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    gateway: Arc<Gateway>,
+    snapshot: &Snapshot,
+    peer: Arc<Peer>,
+    (stream, is_h2): (S, bool),
+    draining: watch::Receiver<bool>,
+) {
+    let connection = Arc::new(Connection::new(peer));
+    let mut guard = Guard::new(stream, connection.clone(), &snapshot.config);
+    let wait = tokio::time::timeout(snapshot.config.timeouts.first_byte.0, guard.begins_with(PREFACE));
+    let is_h2 = match wait.await {
+        Ok(Ok(Some(preface))) => preface,
+        // It said nothing, or ended: there is nobody to answer.
+        Ok(Ok(None) | Err(_)) | Err(_) => return,
+    } || is_h2;
+    guard.speak(is_h2);
+    if is_h2 {
+        speak_http2(gateway, snapshot, connection, guard, draining).await;
+    } else {
+        speak_http1(gateway, connection, guard, draining).await;
+    }
+}
+
+/// Returns when it is time to finish.
+async fn drained(draining: &mut watch::Receiver<bool>) {
+    while !*draining.borrow_and_update() {
+        if draining.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    guard: Guard<S>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
+        async move { Ok::<_, Infallible>(serving.await) }
+    });
+    let mut builder = http1::Builder::new();
+    // The guard has its own, narrower bounds and timers.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(1_100).max_buf_size(512 << 10);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
+    let ended = tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = drained(&mut draining) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    gateway: Arc<Gateway>,
+    snapshot: &Snapshot,
+    connection: Arc<Connection>,
+    guard: Guard<S>,
+    mut draining: watch::Receiver<bool>,
+) {
+    let bounds = &snapshot.config.bounds;
+    let service = service_fn(move |request| {
+        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
+        async move { Ok::<_, Infallible>(serving.await) }
+    });
+    let mut builder = http2::Builder::new(StallExecutor { stall: snapshot.config.timeouts.write_stall.0 });
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.streams)
+        .max_header_list_size(u32::try_from(bounds.header_bytes.0 + bounds.uri_bytes.0).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(100))
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(guard), service));
+    let ended = tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = drained(&mut draining) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,363 @@
+//! Makes a snapshot of a configuration: everything is proved, or every fault is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use super::tls::server_config;
+use super::{ListenerKey, LiveGauge, Route, Shared, Snapshot, UpstreamEntry};
+use crate::config::{
+    Config, Document, Faults, KeySource, RouteConfig, SecretConfig, UpstreamChoice, VerifierConfig, unknown,
+};
+use crate::plugin::{Chain, Policy, SharedPlugin};
+use crate::route::{Matcher, Table};
+use crate::services::{KeySet, LogGate, Rate, Secret, Secrets, Services, Verifier};
+use crate::telemetry::RouteLabels;
+use crate::upstream::Upstream;
+
+/// What a snapshot is made from.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The configuration as written.
+    pub document: &'a Document,
+    /// The plugins that can be used.
+    pub plugins: BTreeMap<String, SharedPlugin>,
+    /// Why a file in the drop folder is no plugin.
+    pub broken: BTreeMap<String, String>,
+    /// SHA-256 over everything.
+    pub hash: String,
+    /// The snapshot that serves now.
+    pub previous: Option<Arc<Snapshot>>,
+}
+
+/// A path of the configuration, from the folder it is in.
+#[must_use]
+pub fn folder_of(document: &Document, path: &Path) -> PathBuf {
+    document.folder.join(path)
+}
+
+static POLICY_IDS: AtomicU32 = AtomicU32::new(1);
+
+/// A snapshot in the making.
+struct Builder<'a> {
+    inputs: &'a Inputs<'a>,
+    config: Config,
+    shared: &'a Shared,
+    faults: Faults,
+}
+
+impl Snapshot {
+    /// Proves everything.
+    ///
+    /// # Errors
+    /// Every fault with its place.
+    pub async fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Self, Faults> {
+        let config = Config::from_document(inputs.document)?;
+        let mut builder = Builder { inputs, config, shared, faults: Faults::default() };
+        let secrets = builder.secrets();
+        let verifiers = builder.verifiers(&secrets);
+        let policies = builder.policies(&secrets, &verifiers).await;
+        let upstreams = builder.upstreams(&policies);
+        let routes = builder.routes(&policies, &upstreams);
+        let listeners = builder.listeners();
+        builder.check_rest();
+        let Builder { config, faults, .. } = builder;
+        faults.or_ok(Self {
+            generation: inputs.previous.as_ref().map_or(1, |previous| previous.generation + 1),
+            config,
+            hash: inputs.hash.clone(),
+            applied_at: SystemTime::now(),
+            routes: Table::new(routes),
+            upstreams,
+            policies,
+            plugins: inputs.plugins.clone(),
+            verifiers,
+            secrets,
+            listeners,
+            live: LiveGauge::new(&shared.metrics.generations),
+        })
+    }
+}
+
+impl Builder<'_> {
+    fn fault(&mut self, at: impl Into<String>, message: impl Into<String>) {
+        let at = at.into();
+        self.faults.add(self.inputs.document.place(&at), at, message);
+    }
+
+    fn faults_below(&mut self, base: &str, what: &str, faults: Vec<(String, String)>) {
+        for (at, message) in faults {
+            self.fault(format!("{base}{at}"), format!("{what}: {message}"));
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        &self.inputs.document.folder
+    }
+
+    fn secrets(&mut self) -> Arc<Secrets> {
+        let mut secrets = BTreeMap::new();
+        for (name, config) in self.config.secrets.clone() {
+            let bytes = match config {
+                SecretConfig::Value(text) => Ok(text.into_bytes()),
+                SecretConfig::File(path) => {
+                    std::fs::read(self.folder().join(&path)).map_err(|error| format!("{}: {error}", path.display()))
+                }
+            };
+            match bytes {
+                Ok(bytes) => drop(secrets.insert(name, Secret::new(bytes.trim_ascii_end()))),
+                Err(message) => self.fault(format!("/secrets/{name}"), format!("secret {name:?}: {message}")),
+            }
+        }
+        match &self.inputs.previous {
+            Some(previous) if previous.secrets.is_same(&secrets) => previous.secrets.clone(),
+            _ => Arc::new(Secrets(secrets)),
+        }
+    }
+
+    fn verifiers(&mut self, secrets: &Secrets) -> Arc<BTreeMap<String, Arc<Verifier>>> {
+        let mut verifiers = BTreeMap::new();
+        for (name, config) in self.config.verifiers.clone() {
+            let at = format!("/verifiers/{name}");
+            if config.leeway.0.as_secs() > 300 {
+                self.fault(format!("{at}/leeway"), format!("verifier {name:?}: leeway must be at most 5m"));
+            }
+            match self.keys(&config, secrets) {
+                Ok(keys) => drop(verifiers.insert(name.clone(), self.verifier(&name, config, keys))),
+                Err(message) => self.fault(format!("{at}/keys"), format!("verifier {name:?}: {message}")),
+            }
+        }
+        Arc::new(verifiers)
+    }
+
+    /// Keys that come from an upstream are kept from the verifier that had them.
+    fn verifier(&self, name: &str, config: VerifierConfig, keys: Option<KeySet>) -> Arc<Verifier> {
+        let previous = self.inputs.previous.as_ref().and_then(|previous| previous.verifiers.get(name));
+        match (keys, previous) {
+            (None, Some(previous)) if previous.config == config => previous.clone(),
+            (keys, _) => Arc::new(Verifier::new(config, keys)),
+        }
+    }
+
+    fn keys(&self, config: &VerifierConfig, secrets: &Secrets) -> Result<Option<KeySet>, String> {
+        let read = |path: &Path| {
+            std::fs::read(self.folder().join(path)).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let keys = match &config.keys {
+            KeySource::JwksFile(path) => {
+                KeySet::from_jwks(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?
+            }
+            KeySource::PemFile(path) => KeySet::from_pem(&read(path)?, &config.algorithms)
+                .map_err(|error| format!("{}: {error}", path.display()))?,
+            KeySource::Secret(name) => {
+                let secret =
+                    secrets.0.get(name).ok_or_else(|| unknown("secret", name, secrets.0.keys().map(String::as_str)))?;
+                KeySet::from_secret(secret.bytes()).map_err(|error| format!("secret {name:?} {error}"))?
+            }
+            KeySource::JwksUpstream { upstream, .. } => {
+                let known = &self.config.upstreams;
+                if !known.contains_key(upstream) {
+                    return Err(unknown("upstream", upstream, known.keys().map(String::as_str)));
+                }
+                return Ok(None);
+            }
+        };
+        Ok(Some(keys))
+    }
+
+    async fn policies(
+        &mut self,
+        secrets: &Arc<Secrets>,
+        verifiers: &Arc<BTreeMap<String, Arc<Verifier>>>,
+    ) -> BTreeMap<String, Arc<Policy>> {
+        let buckets = Arc::new(self.buckets());
+        let mut policies = BTreeMap::new();
+        for (name, config) in self.config.policies.clone() {
+            let at = format!("/policies/{name}");
+            let what = format!("policy {name:?}");
+            for secret in config.grants.secrets.iter().chain(&config.grants.reveal) {
+                if !secrets.0.contains_key(secret) {
+                    let message = unknown("secret", secret, secrets.0.keys().map(String::as_str));
+                    self.fault(format!("{at}/grants"), format!("{what}: {message}"));
+                }
+            }
+            let Some(plugin) = self.inputs.plugins.get(&config.plugin).cloned() else {
+                let message = self.no_plugin(&config.plugin);
+                self.fault(format!("{at}/plugin"), format!("{what}: {message}"));
+                continue;
+            };
+            let services = Arc::new(Services {
+                policy: name.as_str().into(),
+                grants: config.grants.clone(),
+                log: LogGate::default(),
+                metrics: self.shared.metrics.clone(),
+                limits: self.shared.limits.clone(),
+                buckets: buckets.clone(),
+                secrets: secrets.clone(),
+                verifiers: verifiers.clone(),
+            });
+            let id = POLICY_IDS.fetch_add(1, Ordering::Relaxed);
+            match Policy::build(id, &config, plugin, services).await {
+                Ok(policy) => drop(policies.insert(name, Arc::new(policy))),
+                Err(faults) => self.faults_below(&at, &what, faults),
+            }
+        }
+        policies
+    }
+
+    fn no_plugin(&self, name: &str) -> String {
+        match self.inputs.broken.get(name) {
+            Some(error) => format!("plugin {name:?} cannot be used: {error}"),
+            None => format!(
+                "{} in {}",
+                unknown("plugin", name, self.inputs.plugins.keys().map(String::as_str)),
+                self.config.plugins.folder.display()
+            ),
+        }
+    }
+
+    fn buckets(&mut self) -> BTreeMap<String, Rate> {
+        let mut buckets = BTreeMap::new();
+        for (name, config) in self.config.limits.clone() {
+            let period = u32::try_from(config.per.0.as_millis()).ok().filter(|millis| *millis > 0);
+            match period {
+                Some(period_ms) => {
+                    let rate = Rate { tokens: config.tokens, period_ms, burst: config.burst.unwrap_or(config.tokens) };
+                    buckets.insert(name, rate);
+                }
+                None => self
+                    .fault(format!("/limits/{name}/per"), format!("limit {name:?}: per must be from 1ms to 49 days")),
+            }
+        }
+        buckets
+    }
+
+    fn chain(&mut self, at: &str, what: &str, names: &[String], policies: &BTreeMap<String, Arc<Policy>>) -> Chain {
+        let mut chain = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let at = format!("{at}/policies/{index}");
+            if !seen.insert(name) {
+                self.fault(at, format!("{what}: policy {name:?} is here twice"));
+            } else if let Some(policy) = policies.get(name) {
+                chain.push(policy.clone());
+            } else if !self.config.policies.contains_key(name) {
+                let message = unknown("policy", name, self.config.policies.keys().map(String::as_str));
+                self.fault(at, format!("{what}: {message}"));
+            }
+        }
+        Chain::new(chain)
+    }
+
+    fn upstreams(&mut self, policies: &BTreeMap<String, Arc<Policy>>) -> BTreeMap<String, Arc<UpstreamEntry>> {
+        let mut upstreams = BTreeMap::new();
+        for (name, config) in self.config.upstreams.clone() {
+            let (at, what) = (format!("/upstreams/{name}"), format!("upstream {name:?}"));
+            let chain = self.chain(&at, &what, &config.policies, policies);
+            match Upstream::build(&name, &config, self.folder(), &self.shared.metrics) {
+                Ok(upstream) => {
+                    let previous = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(&name));
+                    let upstream = match previous {
+                        // Its connections stay.
+                        Some(previous) if previous.upstream.is_same(&upstream) => previous.upstream.clone(),
+                        _ => Arc::new(upstream),
+                    };
+                    upstreams.insert(name, Arc::new(UpstreamEntry { upstream, chain }));
+                }
+                Err(faults) => self.faults_below(&at, &what, faults),
+            }
+        }
+        upstreams
+    }
+
+    fn routes(
+        &mut self,
+        policies: &BTreeMap<String, Arc<Policy>>,
+        upstreams: &BTreeMap<String, Arc<UpstreamEntry>>,
+    ) -> Vec<(Matcher, Arc<Route>)> {
+        let mut routes = Vec::new();
+        let mut names = BTreeSet::new();
+        for (index, config) in self.config.routes.clone().into_iter().enumerate() {
+            let (at, what) = (format!("/routes/{index}"), format!("route {:?}", config.name));
+            if !names.insert(config.name.clone()) {
+                self.fault(format!("{at}/name"), format!("{what}: the name is here twice"));
+            }
+            let chain = self.chain(&at, &what, &config.policies, policies);
+            let matcher = Matcher::parse(&config.matches);
+            let targets = self.targets(&at, &what, &config, upstreams);
+            match (matcher, targets) {
+                (Ok(matcher), Some((default, choices))) => {
+                    let labels = RouteLabels { route: config.name.clone() };
+                    let names = choices.iter().map(|entry| entry.upstream.name.clone()).collect();
+                    let seconds = self.shared.metrics.request_seconds.get_or_create_owned(&labels);
+                    let name = config.name.as_str().into();
+                    routes.push((matcher, Arc::new(Route { name, config, chain, default, choices, names, seconds })));
+                }
+                (Err(faults), _) => self.faults_below(&format!("{at}/match"), &what, faults),
+                (Ok(_), None) => {}
+            }
+        }
+        routes
+    }
+
+    fn targets(
+        &mut self,
+        at: &str,
+        what: &str,
+        config: &RouteConfig,
+        upstreams: &BTreeMap<String, Arc<UpstreamEntry>>,
+    ) -> Option<(Arc<UpstreamEntry>, Vec<Arc<UpstreamEntry>>)> {
+        let (default, choices) = match &config.upstream {
+            UpstreamChoice::One(name) => (name, &[][..]),
+            UpstreamChoice::Several { default, choices } => (default, choices.as_slice()),
+        };
+        let mut found = Vec::new();
+        for name in std::iter::once(default).chain(choices.iter().filter(|choice| *choice != default)) {
+            if let Some(entry) = upstreams.get(name) {
+                found.push(entry.clone());
+            } else if !self.config.upstreams.contains_key(name) {
+                let message = unknown("upstream", name, self.config.upstreams.keys().map(String::as_str));
+                self.fault(format!("{at}/upstream"), format!("{what}: {message}"));
+            }
+        }
+        let default = found.iter().find(|entry| *entry.upstream.name == **default)?.clone();
+        Some((default, found))
+    }
+
+    fn listeners(&mut self) -> BTreeMap<ListenerKey, Option<Arc<rustls::ServerConfig>>> {
+        let mut all = BTreeMap::new();
+        for (index, listener) in self.config.listeners.clone().into_iter().enumerate() {
+            let at = format!("/listeners/{index}");
+            let earlier = all.keys().filter(|(address, _)| *address == listener.address).count();
+            if listener.address.port() != 0 && earlier > 0 {
+                self.fault(
+                    format!("{at}/address"),
+                    format!("listener {}: the address is here twice", listener.address),
+                );
+            }
+            let tls = match listener.tls.as_ref().map(|tls| server_config(tls, self.folder())).transpose() {
+                Ok(tls) => tls.map(Arc::new),
+                Err((below, message)) => {
+                    self.fault(format!("{at}/tls{below}"), format!("listener {}: {message}", listener.address));
+                    None
+                }
+            };
+            all.insert((listener.address, earlier), tls);
+        }
+        all
+    }
+
+    fn check_rest(&mut self) {
+        if self.config.listeners.is_empty() {
+            self.fault("/listeners", "no listener: add `listeners: [{ address: 127.0.0.1:8080 }]`");
+        }
+        if self.config.bounds.buffered_body.0 > 64 << 20 {
+            self.fault("/bounds/buffered_body", "buffered_body must be at most 64MiB");
+        }
+        for name in self.config.policies.keys().filter(|name| name.is_empty()).cloned().collect::<Vec<_>>() {
+            self.fault(format!("/policies/{name}"), "a policy needs a name");
+        }
+    }
+}
