@@ -107,7 +107,7 @@ pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
             tracing::debug!("a TLS provider is installed already");
         }
         match command_line.command {
-            Command::Run(args) => run::run(args, environment),
+            Command::Run(args) => run::run(&args, environment),
             Command::Check(args) => check::check(&args, environment),
             Command::Inspect(args) => inspect::inspect(&args),
             Command::Schema => print(&format!("{:#}", crate::config::schema())),
@@ -138,7 +138,6 @@ impl ConfigArgs {
 }
 
 /// Prints a result. A reader that went away is no failure of ours.
-#[expect(clippy::unnecessary_wraps, reason = "commands end with it")]
 fn print(text: &str) -> anyhow::Result<u8> {
     use std::io::Write;
     if let Err(error) = writeln!(std::io::stdout(), "{text}") {

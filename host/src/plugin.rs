@@ -5,6 +5,7 @@ mod call;
 mod chain;
 mod core_module;
 mod engine;
+#[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 mod handles;
 mod host_services;
 mod host_types;

@@ -182,7 +182,7 @@ impl Reloader {
         if let Err(error) = self.server.listen() {
             let mut faults = Faults::default();
             let place = crate::config::Place { file: "listeners".into(), line: 0 };
-            faults.add(place, "/listeners", format!("{error:#}"));
+            faults.add(&place, "/listeners", format!("{error:#}"));
             self.gateway.snapshot.store(previous);
             return Outcome::Refused(faults);
         }

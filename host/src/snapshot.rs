@@ -56,7 +56,7 @@ pub struct Snapshot {
     secrets: Arc<Secrets>,
     /// The listeners, each with its TLS.
     pub listeners: BTreeMap<ListenerKey, Option<Arc<ServerConfig>>>,
-    live: LiveGauge,
+    _live: LiveGauge,
 }
 
 /// A listener: its configured address, and how many of the same came before it (port 0 may be there more than once).

@@ -89,7 +89,7 @@ impl Upstream {
                 }
                 (Err(_), _) => faults.push((at, format!("{name:?} is no header name"))),
                 (_, Err(_)) => {
-                    faults.push((at, format!("the value of {name:?} has a character that no header may have")))
+                    faults.push((at, format!("the value of {name:?} has a character that no header may have")));
                 }
             }
         }

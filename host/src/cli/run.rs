@@ -32,7 +32,7 @@ pub struct RunArgs {
     mock: Option<std::net::SocketAddr>,
 }
 
-pub(super) fn run(args: RunArgs, mut environment: Environment) -> anyhow::Result<u8> {
+pub(super) fn run(args: &RunArgs, mut environment: Environment) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(address) = args.mock {
         let mock = runtime.block_on(start_mock(address))?;

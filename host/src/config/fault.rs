@@ -25,7 +25,7 @@ pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
     /// Adds a fault at a place.
-    pub fn add(&mut self, place: Place, at: impl Into<String>, message: impl Into<String>) {
+    pub fn add(&mut self, place: &Place, at: impl Into<String>, message: impl Into<String>) {
         self.0.push(Fault { file: place.file.to_string(), line: place.line, at: at.into(), message: message.into() });
     }
 

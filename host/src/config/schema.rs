@@ -22,13 +22,13 @@ impl Config {
             Ok(()) => {}
             Err(problems) => {
                 for (at, message) in problems {
-                    faults.add(document.place(&at), at, message);
+                    faults.add(&document.place(&at), at, message);
                 }
                 return Err(faults.or_ok(()).err().unwrap_or_default());
             }
         }
         serde_json::from_value(document.value.clone()).map_err(|error| {
-            faults.add(document.place(""), "", error.to_string());
+            faults.add(&document.place(""), "", error.to_string());
             faults
         })
     }

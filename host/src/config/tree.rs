@@ -51,13 +51,13 @@ impl Document {
             whole,
         };
         match files(path) {
-            Ok(files) if files.is_empty() => faults.add(document.whole.clone(), "", "the folder has no *.yaml file"),
+            Ok(files) if files.is_empty() => faults.add(&document.whole, "", "the folder has no *.yaml file"),
             Ok(files) => {
                 for file in files {
                     document.merge_file(&file, environment, &mut faults);
                 }
             }
-            Err(error) => faults.add(document.whole.clone(), "", format!("cannot be read: {error}")),
+            Err(error) => faults.add(&document.whole, "", format!("cannot be read: {error}")),
         }
         faults.or_ok(document)
     }
@@ -81,11 +81,11 @@ impl Document {
         let place = Place { file: path.display().to_string().into(), line: 0 };
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
-            Err(error) => return faults.add(place, "", format!("cannot be read: {error}")),
+            Err(error) => return faults.add(&place, "", format!("cannot be read: {error}")),
         };
         self.sources.push((path.to_path_buf(), bytes.clone()));
         let Ok(text) = String::from_utf8(bytes) else {
-            return faults.add(place, "", "is not UTF-8");
+            return faults.add(&place, "", "is not UTF-8");
         };
         let lists = self.value.as_object().into_iter().flatten();
         let offsets = lists.filter_map(|(name, value)| Some((name.clone(), value.as_array()?.len()))).collect();
@@ -110,7 +110,7 @@ impl Document {
                     if existing.contains_key(&key) {
                         let at = format!("/{}/{}", escape(&name), escape(&key));
                         faults.add(
-                            self.places.get(&at).unwrap_or(place).clone(),
+                            self.places.get(&at).unwrap_or(place),
                             at,
                             format!("{name} {key:?} is in two files"),
                         );
@@ -120,7 +120,7 @@ impl Document {
                 }
             }
             (Some(_), _) => {
-                faults.add(place.clone(), format!("/{}", escape(&name)), format!("{name:?} is in two files"))
+                faults.add(place, format!("/{}", escape(&name)), format!("{name:?} is in two files"));
             }
         }
     }
@@ -352,6 +352,6 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, line: usize, at: &str, message: impl Into<String>) {
-        self.faults.add(Place { file: self.file.clone(), line }, at, message);
+        self.faults.add(&Place { file: self.file.clone(), line }, at, message);
     }
 }

@@ -99,8 +99,8 @@ impl Call {
         Ok(format!("{}:{owner}:{}:{bucket}:{key}", owner.len(), bucket.len()))
     }
 
-    fn charge(&self, charge: limits::Charge) -> Result<Charge, LimitError> {
-        let rate = match charge.limit {
+    fn charge(&self, charge: &limits::Charge) -> Result<Charge, LimitError> {
+        let rate = match &charge.limit {
             Some(rate) => Rate { tokens: rate.tokens, period_ms: rate.period_ms, burst: rate.burst },
             None => *self.services.buckets.get(&charge.bucket).ok_or(LimitError::UnknownBucket)?,
         };
@@ -108,8 +108,8 @@ impl Call {
         Ok(Charge { key, rate, cost: charge.cost })
     }
 
-    fn charges(&self, charges: Vec<limits::Charge>) -> Result<Vec<Charge>, LimitError> {
-        charges.into_iter().map(|charge| self.charge(charge)).collect()
+    fn charges(&self, charges: &[limits::Charge]) -> Result<Vec<Charge>, LimitError> {
+        charges.iter().map(|charge| self.charge(charge)).collect()
     }
 
     fn holdings(&mut self) -> Result<&mut Holdings> {
@@ -143,17 +143,17 @@ fn limit_error(error: LimitError) -> limits::LimitError {
 impl limits::Host for Call {
     fn take(&mut self, charges: Vec<limits::Charge>) -> Result<Verdicts> {
         self.in_exchange("limits")?;
-        Ok(verdicts(self.charges(charges).and_then(|charges| self.services.limits.take(&charges))))
+        Ok(verdicts(self.charges(&charges).and_then(|charges| self.services.limits.take(&charges))))
     }
 
     fn peek(&mut self, charges: Vec<limits::Charge>) -> Result<Verdicts> {
         self.in_exchange("limits")?;
-        Ok(verdicts(self.charges(charges).and_then(|charges| self.services.limits.peek(&charges))))
+        Ok(verdicts(self.charges(&charges).and_then(|charges| self.services.limits.peek(&charges))))
     }
 
     fn reserve(&mut self, charges: Vec<limits::Charge>) -> Result<Verdicts> {
         let store = self.services.limits.clone();
-        let charges = self.charges(charges);
+        let charges = self.charges(&charges);
         let holdings = self.holdings()?;
         Ok(verdicts(charges.and_then(|charges| store.reserve(charges, holdings))))
     }

@@ -55,12 +55,6 @@ impl Call {
             Place::Reply(index) => Ok(&self.reply(index)?.headers),
         }
     }
-
-    /// The reply that a handle names, as it is now.
-    pub(super) fn take_reply(&mut self, reply: &Resource<ReplyHandle>) -> Option<Reply> {
-        let reply = self.replies.get_mut(reply.rep() as usize)?;
-        Some(std::mem::replace(reply, Reply::new(500)))
-    }
 }
 
 impl Host for Call {}

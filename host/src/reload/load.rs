@@ -85,7 +85,7 @@ impl Loader {
         // Where the configuration cannot be typed, the snapshot says so; the plugins are looked at all the same.
         let config = Config::from_document(&document).unwrap_or_default();
         let mut hashes = vec![hash_of(document.value.to_string().as_bytes())];
-        self.plugins(&document, &config, &mut loaded, &mut hashes, shared);
+        self.plugins(&document, &config, (&mut loaded, &mut hashes), shared);
         self.referenced(&document, &config, &mut loaded, &mut hashes);
         let hash = hash_of(hashes.join(" ").as_bytes());
         if self.seen.replace(hash.clone()).as_ref() == Some(&hash) {
@@ -125,7 +125,7 @@ impl Loader {
         }
         let mut faults = Faults::default();
         let place = Place { file: self.source.config.display().to_string().into(), line: 0 };
-        faults.add(place, "", "is still being written");
+        faults.add(&place, "", "is still being written");
         Err(faults)
     }
 
@@ -134,8 +134,7 @@ impl Loader {
         &mut self,
         document: &Document,
         config: &Config,
-        loaded: &mut Loaded,
-        hashes: &mut Vec<String>,
+        (loaded, hashes): (&mut Loaded, &mut Vec<String>),
         shared: &Shared,
     ) {
         let folder = document.folder.join(&config.plugins.folder);
@@ -213,7 +212,7 @@ fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Snapshot, Faults> {
         Ok(runtime) => runtime.block_on(Snapshot::build(inputs, shared)),
         Err(error) => {
             let mut faults = Faults::default();
-            faults.add(inputs.document.place(""), "", format!("no runtime to configure policies on: {error}"));
+            faults.add(&inputs.document.place(""), "", format!("no runtime to configure policies on: {error}"));
             Err(faults)
         }
     }

@@ -152,8 +152,8 @@ mod tests {
     use crate::config::PathMatch;
 
     #[track_caller]
-    fn check(pattern: PathMatch, path: &str, expected: Option<&[(&str, &str)]>) {
-        let pattern = PathPattern::parse(Some(&pattern)).unwrap();
+    fn check(pattern: &PathMatch, path: &str, expected: Option<&[(&str, &str)]>) {
+        let pattern = PathPattern::parse(Some(pattern)).unwrap();
         let found = pattern.matches(path);
         let expected =
             expected.map(|pairs| pairs.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).collect::<Vec<_>>());
@@ -164,18 +164,18 @@ mod tests {
     fn patterns_match_whole_segments() {
         let prefix = |text: &str| PathMatch::Prefix(text.to_owned());
         let template = |text: &str| PathMatch::Template(text.to_owned());
-        check(PathMatch::Exact("/a".to_owned()), "/a", Some(&[]));
-        check(PathMatch::Exact("/a".to_owned()), "/a/", None);
-        check(prefix("/v1/"), "/v1/chat", Some(&[]));
-        check(prefix("/v1/"), "/v1", Some(&[]));
-        check(prefix("/v1"), "/v10", None);
-        check(prefix("/"), "/anything", Some(&[]));
-        check(template("/u/{id}/x"), "/u/7/x", Some(&[("id", "7")]));
-        check(template("/u/{id}/x"), "/u//x", None);
-        check(template("/u/{id}"), "/u/7/8", None);
-        check(template("/f/{*rest}"), "/f/a/b", Some(&[("rest", "a/b")]));
-        check(template("/f/{*rest}"), "/f", Some(&[("rest", "")]));
-        check(template("/f/{*rest}"), "/g", None);
+        check(&PathMatch::Exact("/a".to_owned()), "/a", Some(&[]));
+        check(&PathMatch::Exact("/a".to_owned()), "/a/", None);
+        check(&prefix("/v1/"), "/v1/chat", Some(&[]));
+        check(&prefix("/v1/"), "/v1", Some(&[]));
+        check(&prefix("/v1"), "/v10", None);
+        check(&prefix("/"), "/anything", Some(&[]));
+        check(&template("/u/{id}/x"), "/u/7/x", Some(&[("id", "7")]));
+        check(&template("/u/{id}/x"), "/u//x", None);
+        check(&template("/u/{id}"), "/u/7/8", None);
+        check(&template("/f/{*rest}"), "/f/a/b", Some(&[("rest", "a/b")]));
+        check(&template("/f/{*rest}"), "/f", Some(&[("rest", "")]));
+        check(&template("/f/{*rest}"), "/g", None);
     }
 
     #[test]

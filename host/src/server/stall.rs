@@ -39,7 +39,8 @@ impl<F: Future<Output = ()>> Future for Stalling<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        BodyState::take();
+        // What another stream left is nothing of this one's.
+        let _stale = BodyState::take();
         if this.stream.poll(context).is_ready() {
             return Poll::Ready(());
         }

@@ -51,7 +51,7 @@ pub struct Verifier {
 const TOKEN_MAX: usize = 16 << 10;
 
 /// The most random bytes in one call.
-pub const RANDOM_MAX: usize = 4 << 10;
+const RANDOM_MAX: usize = 4 << 10;
 
 #[derive(Deserialize)]
 struct Header {

@@ -91,7 +91,7 @@ const SHARDS: usize = 64;
 const KEYS_MAX: usize = 1 << 16;
 const SWEEP_MIN: usize = 1 << 10;
 /// The most charges in one call.
-pub const CHARGES_MAX: usize = 16;
+const CHARGES_MAX: usize = 16;
 
 impl Rate {
     /// Nanoseconds in which `count` tokens come.

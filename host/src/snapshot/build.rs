@@ -76,7 +76,7 @@ impl Snapshot {
             verifiers,
             secrets,
             listeners,
-            live: LiveGauge::new(&shared.metrics.generations),
+            _live: LiveGauge::new(&shared.metrics.generations),
         })
     }
 }
@@ -84,7 +84,7 @@ impl Snapshot {
 impl Builder<'_> {
     fn fault(&mut self, at: impl Into<String>, message: impl Into<String>) {
         let at = at.into();
-        self.faults.add(self.inputs.document.place(&at), at, message);
+        self.faults.add(&self.inputs.document.place(&at), at, message);
     }
 
     fn faults_below(&mut self, base: &str, what: &str, faults: Vec<(String, String)>) {

@@ -35,6 +35,9 @@ enum Value {
     Histogram { buckets: [u64; BUCKETS.len()], sum: f64, count: u64 },
 }
 
+/// Whose series, its name and its labels.
+type Series<'a> = (&'a str, &'a str, &'a [(String, String)]);
+
 /// Series a policy may have; further ones fold into one whose labels are all "other".
 const SERIES_MAX: usize = 200;
 const LABELS_MAX: usize = 8;
@@ -45,7 +48,7 @@ const BUCKETS: [f64; 11] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 
 impl PolicyMetrics {
     /// Adds to a counter.
     pub fn add(&self, policy: &str, name: &str, labels: &[(String, String)], delta: u32) {
-        self.change(Kind::Counter, policy, name, labels, |value| {
+        self.change(Kind::Counter, (policy, name, labels), |value| {
             if let Value::Number(number) = value {
                 *number += f64::from(delta);
             }
@@ -54,12 +57,12 @@ impl PolicyMetrics {
 
     /// Sets a gauge.
     pub fn set(&self, policy: &str, name: &str, labels: &[(String, String)], to: f64) {
-        self.change(Kind::Gauge, policy, name, labels, |value| *value = Value::Number(to));
+        self.change(Kind::Gauge, (policy, name, labels), |value| *value = Value::Number(to));
     }
 
     /// Adds an observation to a histogram.
     pub fn observe(&self, policy: &str, name: &str, labels: &[(String, String)], observed: f64) {
-        self.change(Kind::Histogram, policy, name, labels, |value| {
+        self.change(Kind::Histogram, (policy, name, labels), |value| {
             if let Value::Histogram { buckets, sum, count } = value {
                 for (bucket, bound) in buckets.iter_mut().zip(BUCKETS) {
                     *bucket += u64::from(observed <= bound);
@@ -70,14 +73,8 @@ impl PolicyMetrics {
         });
     }
 
-    fn change(
-        &self,
-        kind: Kind,
-        policy: &str,
-        name: &str,
-        labels: &[(String, String)],
-        apply: impl FnOnce(&mut Value),
-    ) {
+    fn change(&self, kind: Kind, series: Series<'_>, apply: impl FnOnce(&mut Value)) {
+        let (policy, name, labels) = series;
         let mut state = self.0.lock();
         let fits = is_name(name)
             && labels.len() <= LABELS_MAX

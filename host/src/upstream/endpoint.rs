@@ -117,6 +117,7 @@ impl Endpoint {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
+            let failed = *failed;
             message = match (failed.unsent, spare) {
                 (Some(unsent), _) if is_reused => unsent,
                 (None, Some(spare)) => (spare, Body::empty()),
@@ -133,7 +134,11 @@ impl Endpoint {
         self.pool.shared().map(Connection::Http2).or_else(|| self.pool.take().map(Connection::Http1))
     }
 
-    async fn send_on(self: &Arc<Self>, connection: Connection, message: (Outgoing, Body)) -> Result<Answer, Failed> {
+    async fn send_on(
+        self: &Arc<Self>,
+        connection: Connection,
+        message: (Outgoing, Body),
+    ) -> Result<Answer, Box<Failed>> {
         match connection {
             Connection::Http1(mut sender) => {
                 let request = self.http1_request(message)?;
@@ -145,7 +150,7 @@ impl Endpoint {
             }
             Connection::Http2(mut sender) => {
                 if let Err(error) = sender.ready().await {
-                    return Err(Failed { error: fault(&error), unsent: Some(message) });
+                    return Err(Box::new(Failed { error: fault(&error), unsent: Some(message) }));
                 }
                 let request = self.http2_request(message)?;
                 let response =
@@ -165,7 +170,7 @@ impl Endpoint {
         sender.send_request(request).await.map_err(|error| fault(&error))
     }
 
-    fn http1_request(&self, (outgoing, body): (Outgoing, Body)) -> Result<Request<Body>, Failed> {
+    fn http1_request(&self, (outgoing, body): (Outgoing, Body)) -> Result<Request<Body>, Box<Failed>> {
         let authority = outgoing.authority.as_deref().unwrap_or(self.authority.as_str());
         let host = HeaderValue::from_str(authority).map_err(|_| Failed::internal("authority"))?;
         let mut request = Request::new(body);
@@ -177,7 +182,7 @@ impl Endpoint {
         Ok(request)
     }
 
-    fn http2_request(&self, (outgoing, body): (Outgoing, Body)) -> Result<Request<Body>, Failed> {
+    fn http2_request(&self, (outgoing, body): (Outgoing, Body)) -> Result<Request<Body>, Box<Failed>> {
         let authority = match outgoing.authority {
             Some(authority) => Authority::try_from(authority).map_err(|_| Failed::internal("authority"))?,
             None => self.authority.clone(),
@@ -206,11 +211,11 @@ struct Failed {
 }
 
 impl Failed {
-    fn internal(what: &'static str) -> Self {
-        Self { error: Error::new(Reason::Internal, what), unsent: None }
+    fn internal(what: &'static str) -> Box<Self> {
+        Box::new(Self { error: Error::new(Reason::Internal, what), unsent: None })
     }
 
-    fn new(mut failed: hyper::client::conn::TrySendError<Request<Body>>, address: &str) -> Self {
+    fn new(mut failed: hyper::client::conn::TrySendError<Request<Body>>, address: &str) -> Box<Self> {
         let unsent = failed.take_message().map(|request| {
             let (parts, body) = request.into_parts();
             let mut headers = parts.headers;
@@ -223,7 +228,7 @@ impl Failed {
         if error.reason == Reason::UpstreamBroken {
             error.detail = format!("{address}: {}", error.detail).into();
         }
-        Self { error, unsent }
+        Box::new(Self { error, unsent })
     }
 }
 
