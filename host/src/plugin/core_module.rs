@@ -66,6 +66,14 @@ pub(super) fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     encoder.encode().context("make a component of the core module")
 }
 
+/// Whether a component is well-formed WebAssembly.
+///
+/// # Errors
+/// Where it is not.
+pub(super) fn validate(component: &[u8]) -> anyhow::Result<()> {
+    wasmparser::Validator::new().validate_all(component).context("validate").map(drop)
+}
+
 fn has_world(module: &[u8]) -> anyhow::Result<bool> {
     for payload in wasmparser::Parser::new(0).parse_all(module) {
         if let wasmparser::Payload::CustomSection(section) = payload?

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::core_module::{FileKind, component_of};
+use super::core_module::{FileKind, component_of, validate};
 use super::engine::Engine;
 use super::{Phase, bindings};
 
@@ -83,6 +83,17 @@ impl Plugin {
         plugin.read_type()?;
         plugin.component.initialize_copy_on_write_image().map_err(anyhow::Error::from).context("map its memory")?;
         Ok(plugin)
+    }
+
+    /// Whether the bytes of a file could be a plugin, without compiling them.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn check(bytes: &[u8]) -> anyhow::Result<()> {
+        match FileKind::of(bytes)? {
+            FileKind::Component => validate(bytes),
+            FileKind::CoreModule => component_of(bytes).map(drop),
+        }
     }
 
     /// The phases from the exports, the powers from the imports.

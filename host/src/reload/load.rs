@@ -35,6 +35,8 @@ pub struct Loaded {
     pub broken: BTreeMap<String, String>,
     /// Plugins that serve on although their file is gone.
     pub missing: BTreeSet<String>,
+    /// Plugins in the drop folder that no policy uses: they are checked and not compiled.
+    pub unused: BTreeSet<String>,
     /// Whether everything was as at the last look.
     pub looked_again: bool,
     /// When.
@@ -70,6 +72,7 @@ impl Loader {
             files: BTreeSet::new(),
             broken: BTreeMap::new(),
             missing: BTreeSet::new(),
+            unused: BTreeSet::new(),
             looked_again: false,
             at: SystemTime::now(),
         };
@@ -129,7 +132,7 @@ impl Loader {
         Err(faults)
     }
 
-    /// Compiles what is new in the drop folder. A file that is gone or cannot be used leaves the last good one.
+    /// Compiles what is new in the drop folder and used. A file that is gone or cannot be used leaves the last good one.
     fn plugins(
         &mut self,
         document: &Document,
@@ -139,22 +142,22 @@ impl Loader {
     ) {
         let folder = document.folder.join(&config.plugins.folder);
         loaded.files.insert(folder.clone());
+        let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).collect();
         let mut present = BTreeSet::new();
         for path in wasm_files(&folder) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            present.insert(name.clone());
-            if let Err(error) = self.plugin(&name, &path, shared) {
+            if let Err(error) = self.plugin(&name, &path, used.contains(&name).then_some(shared)) {
                 self.newest.insert(name.clone(), (String::new(), Some(error.to_string())));
             }
             if let Some((_, Some(error))) = self.newest.get(&name) {
-                loaded.broken.insert(name, error.clone());
+                loaded.broken.insert(name.clone(), error.clone());
             }
+            present.insert(name);
         }
-        let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).collect();
-        loaded.missing =
-            self.plugins.keys().filter(|name| !present.contains(*name) && used.contains(name)).cloned().collect();
-        self.plugins.retain(|name, _| present.contains(name) || used.contains(name));
+        self.plugins.retain(|name, _| used.contains(name));
         self.newest.retain(|name, _| present.contains(name));
+        loaded.missing = self.plugins.keys().filter(|name| !present.contains(*name)).cloned().collect();
+        loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
             hashes.push(format!("{name}={}", plugin.hash));
         }
@@ -163,12 +166,15 @@ impl Loader {
         }
     }
 
-    fn plugin(&mut self, name: &str, path: &Path, shared: &Shared) -> std::io::Result<()> {
+    /// Looks at a plugin's file; compiles it, where it is used, if it is new.
+    fn plugin(&mut self, name: &str, path: &Path, used: Option<&Shared>) -> std::io::Result<()> {
         let (hash, bytes) = self.files.read(path)?;
-        if self.newest.get(name).is_some_and(|(known, _)| *known == hash) {
+        let known = self.newest.get(name).filter(|(known, _)| *known == hash);
+        let compiled = self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash);
+        if known.is_some_and(|(_, error)| error.is_some() || compiled || used.is_none()) {
             return Ok(());
         }
-        if self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash) {
+        if compiled {
             self.newest.insert(name.to_owned(), (hash, None));
             return Ok(());
         }
@@ -176,8 +182,13 @@ impl Loader {
             Some(bytes) => bytes,
             None => self.files.read_again(path)?,
         };
-        let error = match Plugin::compile(&shared.engine, name, &bytes) {
-            Ok(plugin) => {
+        let looked_at = match used {
+            Some(shared) => Plugin::compile(&shared.engine, name, &bytes).map(Some),
+            None => Plugin::check(&bytes).map(|()| None),
+        };
+        let error = match looked_at {
+            Ok(None) => None,
+            Ok(Some(plugin)) => {
                 tracing::info!(plugin = name, hash, size = plugin.size, "plugin compiled");
                 self.plugins.insert(name.to_owned(), Arc::new(plugin));
                 None

@@ -42,8 +42,8 @@ pub struct LastError {
     pub faults: Vec<Fault>,
 }
 
-/// A plugin.
-#[derive(Debug, Clone, Serialize)]
+/// A plugin. One that no policy uses is not compiled, and has a name only.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct PluginStatus {
     /// Its name.
     pub name: String,
@@ -138,16 +138,10 @@ fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
             last_error,
         });
     }
-    for (name, error) in loaded.broken.iter().filter(|(name, _)| !snapshot.plugins.contains_key(*name)) {
-        plugins.push(PluginStatus {
-            name: name.clone(),
-            hash: None,
-            size: None,
-            compiled_at: None,
-            phases: Vec::new(),
-            powers: Vec::new(),
-            last_error: Some(error.clone()),
-        });
+    let others = loaded.broken.keys().chain(&loaded.unused).filter(|name| !snapshot.plugins.contains_key(*name));
+    for name in others.collect::<std::collections::BTreeSet<_>>() {
+        let last_error = loaded.broken.get(name).cloned();
+        plugins.push(PluginStatus { name: name.clone(), last_error, ..PluginStatus::default() });
     }
     plugins
 }
