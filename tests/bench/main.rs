@@ -1,0 +1,168 @@
+//! `make bench`: what the gateway costs, beside nginx doing the same work in the same run.
+//!
+//! The machine is small and noisy, so what counts is CPU time per request of the process under test, taken from the
+//! scheduler's own account, in rounds that alternate between the subjects.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement that fails says so and ends"
+)]
+
+mod load;
+mod origin;
+mod subject;
+
+use std::time::{Duration, Instant};
+
+use load::{Exchange, Latencies};
+use origin::Origin;
+use subject::Subject;
+
+/// Keep-alive connections of the load.
+const CONNECTIONS: usize = 32;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(3.0);
+    let round = Duration::from_secs_f64(seconds);
+    let origin = Origin::start();
+    println!("{}", machine());
+    cost(&origin, round);
+    added_latency(&origin, round);
+    added_first_event(&origin);
+    reload(&origin);
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown CPU").to_owned();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    format!("{model}, {cores} cores; {ROUNDS} rounds, {CONNECTIONS} connections, one worker\n")
+}
+
+/// CPU time per request, in rounds over all subjects.
+fn cost(origin: &Origin, round: Duration) {
+    let get = Exchange::get("/bytes");
+    let chat = Exchange::chat();
+    let mut subjects: Vec<(&str, Subject, Exchange)> = Vec::new();
+    if let Some(nginx) = Subject::nginx(origin.address) {
+        subjects.push(("nginx", nginx, get.clone()));
+    }
+    for (name, policies, upstream, exchange) in [
+        ("bare route", "", "plain", &get),
+        ("key-auth", "keys", "plain", &get),
+        ("key-auth, rate-limit, tenant-router", "keys, per-key, tenants", "plain", &get),
+        ("... and llm-normalize, OpenAI to OpenAI", "keys, per-key, tenants", "openai", &chat),
+        ("... and llm-normalize, OpenAI to Anthropic", "keys, per-key, tenants", "claude", &chat),
+    ] {
+        subjects.push((name, Subject::gateway(origin.address, policies, upstream), exchange.clone()));
+    }
+    println!("| route | CPU time per request | beside nginx | requests/s at one worker |");
+    println!("|---|---|---|---|");
+    let mut results: Vec<Vec<(f64, f64)>> = vec![Vec::new(); subjects.len()];
+    for (_, subject, exchange) in &subjects {
+        load::run(subject.address, exchange, CONNECTIONS, round / 4);
+    }
+    for _ in 0..ROUNDS {
+        for ((_, subject, exchange), results) in subjects.iter().zip(&mut results) {
+            let before = subject.cpu();
+            let done = load::run(subject.address, exchange, CONNECTIONS, round);
+            let used = subject.cpu() - before;
+            results.push((used.as_secs_f64() * 1e6 / done as f64, done as f64 / round.as_secs_f64()));
+        }
+    }
+    let base = results.first().map(|results| median(results.iter().map(|result| result.0)));
+    for ((name, _, _), results) in subjects.iter().zip(&results) {
+        let cost = median(results.iter().map(|result| result.0));
+        let rate = median(results.iter().map(|result| result.1));
+        let ratio = base.map_or(f64::NAN, |base| cost / base);
+        println!("| {name} | {cost:.1} µs | {ratio:.2}× | {rate:.0} |");
+    }
+    for (name, subject, _) in &subjects {
+        println!("resident after the load, {name}: {} MiB", subject.resident() >> 20);
+    }
+    println!();
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Latency at one connection, and what each subject adds to the origin's own.
+fn added_latency(origin: &Origin, round: Duration) {
+    let get = Exchange::get("/bytes");
+    let gateway = Subject::gateway(origin.address, "", "plain");
+    let chain = Subject::gateway(origin.address, "keys, per-key, tenants", "plain");
+    println!("idle, one route: {} MiB resident\n", gateway.resident() >> 20);
+    println!("| one connection | p50 | p99 | added p50 | added p99 |");
+    println!("|---|---|---|---|---|");
+    let mut base: Option<Latencies> = None;
+    let mut show = |name: &str, address| {
+        load::latencies(address, &get, round / 4);
+        let found = load::latencies(address, &get, round);
+        let base = base.get_or_insert(found);
+        let added = |a: Duration, b: Duration| a.saturating_sub(b).as_secs_f64() * 1e6;
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let (p50, p99) = (added(found.p50, base.p50), added(found.p99, base.p99));
+        println!("| {name} | {:.0} µs | {:.0} µs | {p50:.0} µs | {p99:.0} µs |", micros(found.p50), micros(found.p99));
+    };
+    show("the origin itself", origin.address);
+    if let Some(nginx) = Subject::nginx(origin.address) {
+        show("nginx", nginx.address);
+    }
+    show("gateway, bare route", gateway.address);
+    show("gateway, key-auth, rate-limit, tenant-router", chain.address);
+    println!();
+}
+
+/// From the request to the first streamed event.
+fn added_first_event(origin: &Origin) {
+    let stream = Exchange::stream();
+    let claude = Subject::gateway(origin.address, "", "claude");
+    let plain = Subject::gateway(origin.address, "", "plain");
+    let direct = load::first_events(origin.address, &stream, 200);
+    println!("| first event of a stream | p50 | added p50 |");
+    println!("|---|---|---|");
+    let through = [
+        ("the origin itself", direct),
+        ("gateway, bare route", load::first_events(plain.address, &stream, 200)),
+        ("gateway, translated from Anthropic", load::first_events(claude.address, &stream, 200)),
+    ];
+    for (name, found) in through {
+        let added = found.p50.saturating_sub(direct.p50);
+        println!("| {name} | {:.0} µs | {:.0} µs |", found.p50.as_secs_f64() * 1e6, added.as_secs_f64() * 1e6);
+    }
+    println!();
+}
+
+/// From the change of a file to the first request that is served by it.
+fn reload(origin: &Origin) {
+    let subject = Subject::gateway(origin.address, "keys", "plain");
+    let mut config = Vec::new();
+    let mut plugin = Vec::new();
+    for number in 0..10 {
+        let start = Instant::now();
+        subject.change_config(number);
+        config.push(wait(start, || subject.serves(number)));
+        let generation = subject.generation();
+        let start = Instant::now();
+        subject.change_plugin(number);
+        plugin.push(wait(start, || subject.generation() > generation));
+    }
+    for (what, times) in [("configuration", config), ("plugin", plugin)] {
+        let p50 = median(times.iter().map(Duration::as_secs_f64));
+        let most = times.iter().max().copied().unwrap_or_default().as_secs_f64();
+        println!("from a changed {what} to the first request served by it: p50 {p50:.2} s, most {most:.2} s");
+    }
+}
+
+fn wait(start: Instant, mut done: impl FnMut() -> bool) -> Duration {
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the change was never served");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    start.elapsed()
+}

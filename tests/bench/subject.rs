@@ -1,0 +1,208 @@
+//! What is measured: a gateway or an nginx with one worker, in front of the origin.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// A process under test.
+pub(crate) struct Subject {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    child: Child,
+    folder: TempDir,
+    admin: Option<SocketAddr>,
+}
+
+const ALICE: &str = "72ee9d4355ccb9d3a4c9dbf37382e38e75c1b1a225b5bd1f729ee91bbda30c20";
+
+impl Subject {
+    /// nginx, where it is installed.
+    pub(crate) fn nginx(origin: SocketAddr) -> Option<Self> {
+        let Ok(version) = Command::new("nginx").arg("-v").output() else {
+            println!("nginx is not installed, so nothing is beside it: apt-get install nginx-light");
+            return None;
+        };
+        print!("{}", String::from_utf8_lossy(&version.stderr));
+        let address = free_address();
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "worker_processes 1; daemon off; pid {0}/pid; error_log {0}/error.log;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;\n\
+             uwsgi_temp_path {0}/d; scgi_temp_path {0}/e;\n\
+             keepalive_requests 100000000;\n\
+             upstream origin {{ server {origin}; keepalive 64; keepalive_requests 100000000; }}\n\
+             server {{ listen {address}; location / {{ proxy_pass http://origin; proxy_http_version 1.1;\n\
+             proxy_set_header Connection \"\"; proxy_set_header X-Forwarded-For $remote_addr;\n\
+             proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;\n\
+             proxy_set_header X-Request-Id $request_id; }} }} }}",
+            folder.path().display()
+        );
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new("nginx").arg("-c").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(address);
+        Some(Self { address, child, folder, admin: None })
+    }
+
+    /// A gateway with one route, the policies of its chain by name, and an upstream.
+    pub(crate) fn gateway(origin: SocketAddr, policies: &str, upstream: &str) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        for entry in std::fs::read_dir(repository().join("plugins")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                std::fs::copy(&path, plugins.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let file = folder.path().join("gateway.yaml");
+        std::fs::write(&file, config(address, admin, origin, (policies, upstream))).unwrap();
+        let binary = std::env::current_exe().unwrap().with_file_name("gatewright");
+        let mut command = Command::new(binary);
+        command.args(["run", "--workers", "1", "--log", "warn", "--config"]).arg(file);
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        wait_for(address);
+        Self { address, child, folder, admin: Some(admin) }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("gateway.yaml")
+    }
+
+    /// Changes the configuration so that answers can tell.
+    pub(crate) fn change_config(&self, number: usize) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let changed = text
+            .lines()
+            .map(|line| if line.starts_with("bounds:") { "" } else { line })
+            .chain([format!("bounds: {{ uri_bytes: {} }}", 200 + number).as_str()])
+            .collect::<Vec<_>>()
+            .join("\n");
+        std::fs::write(self.config(), changed).unwrap();
+    }
+
+    /// Whether a request is served by that change: a target one byte too long for it is refused, the last that fits is
+    /// not.
+    pub(crate) fn serves(&self, number: usize) -> bool {
+        let status = |length: usize| {
+            let target = format!("/{}", "x".repeat(length - 1));
+            harness::http_get(self.address, &target).status
+        };
+        status(200 + number) != 414 && status(201 + number) == 414
+    }
+
+    /// The number of the snapshot that serves.
+    pub(crate) fn generation(&self) -> u64 {
+        let reply = harness::http_get(self.admin.unwrap(), "/status");
+        let status: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        status.get("generation").and_then(serde_json::Value::as_u64).unwrap()
+    }
+
+    /// Changes a plugin's bytes and nothing that it does: a custom section more.
+    pub(crate) fn change_plugin(&self, number: usize) {
+        let file = self.folder.path().join("plugins/key-auth.wasm");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let name = format!("bench-{number:04}");
+        bytes.extend([0, u8::try_from(name.len() + 1).unwrap(), u8::try_from(name.len()).unwrap()]);
+        bytes.extend(name.as_bytes());
+        let temporary = file.with_extension("new");
+        std::fs::write(&temporary, bytes).unwrap();
+        std::fs::rename(temporary, file).unwrap();
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        let mut all = vec![self.child.id()];
+        let children = format!("/proc/{0}/task/{0}/children", self.child.id());
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        all
+    }
+
+    /// CPU time so far, of every thread, by the scheduler's account.
+    pub(crate) fn cpu(&self) -> Duration {
+        let mut nanos = 0;
+        for pid in self.processes() {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+                let account = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+                nanos += account.split(' ').next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+        Duration::from_nanos(nanos)
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn resident(&self) -> u64 {
+        let kib = |pid: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0").to_owned();
+            line.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0)
+        };
+        self.processes().into_iter().map(kib).sum::<u64>() << 10
+    }
+}
+
+/// One route to the origin, with these policies.
+fn config(address: SocketAddr, admin: SocketAddr, origin: SocketAddr, (policies, upstream): (&str, &str)) -> String {
+    format!(
+            r#"
+listeners: [{{ address: "{address}" }}]
+admin: {{ address: "{admin}" }}
+access_log: {{ to: "off" }}
+policies:
+  keys:
+    plugin: key-auth
+    grants: {{ metadata: [auth] }}
+    config: {{ header: authorization, scheme: Bearer, keys: [{{ principal: alice, tenant: acme, sha256: ["{ALICE}"] }}] }}
+  per-key:
+    plugin: rate-limit
+    grants: {{ limits: true }}
+    config: {{ by: principal, limits: [{{ requests: 1000000000, per: 1s }}] }}
+  tenants:
+    plugin: tenant-router
+    grants: {{ metadata: [tenant] }}
+    config: {{ by: tenant, upstreams: {{ acme: {upstream} }} }}
+  openai: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: openai, models: {{ fast: m }} }} }}
+  claude: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: anthropic, models: {{ fast: m }} }} }}
+upstreams:
+  plain: {{ endpoints: [{{ url: "http://{origin}" }}] }}
+  openai: {{ endpoints: [{{ url: "http://{origin}" }}], policies: [openai] }}
+  claude: {{ endpoints: [{{ url: "http://{origin}" }}], policies: [claude] }}
+routes: [{{ name: bench, policies: [{policies}], upstream: {upstream} }}]
+"#
+    )
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        for pid in self.processes().into_iter().rev() {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+                let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        let _ended = self.child.wait();
+    }
+}
+
+/// A port that was free just now: a benchmark may take one by number, a test may not.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn wait_for(address: SocketAddr) {
+    for _ in 0..3_000 {
+        if TcpStream::connect(address).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nothing listens on {address}");
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
