@@ -14,7 +14,7 @@ pub struct PolicyConfig {
     /// The plugin: the name of a file in the drop folder, without `.wasm`.
     pub plugin: String,
     /// The policy's own configuration; its plugin's schema says what fits. `gatewright inspect FILE` prints it.
-    #[serde(default)]
+    #[serde(default = "no_settings")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub config: serde_json::Value,
     /// What it may use beyond `log`, `clock` and `metrics`.
@@ -34,7 +34,7 @@ impl PolicyConfig {
     pub fn of_plugin(plugin: &str) -> Self {
         Self {
             plugin: plugin.to_owned(),
-            config: serde_json::Value::Null,
+            config: no_settings(),
             grants: Grants::default(),
             on_failure: FailureMode::default(),
             limits: PolicyLimits::default(),
@@ -158,6 +158,10 @@ pub enum Algorithm {
     HS256,
     HS384,
     HS512,
+}
+
+fn no_settings() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
 }
 
 fn default_leeway() -> Period {

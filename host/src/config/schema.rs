@@ -9,28 +9,44 @@ use super::tree::escape;
 use super::{Config, Document, Faults};
 
 impl Config {
-    /// The typed configuration of a document.
-    ///
-    /// # Errors
-    /// Every place where the document does not fit the schema.
-    pub fn from_document(document: &Document) -> Result<Self, Faults> {
+    /// The typed configuration of a document, and every place where the document does not fit the schema. What does not
+    /// fit is left out of the configuration, so that the rest can still be proved.
+    #[must_use]
+    pub fn read(document: &Document) -> (Self, Faults) {
         let mut faults = Faults::default();
         let mut settings = SchemaSettings::draft2020_12();
         settings.inline_subschemas = true;
         let schema = settings.into_generator().into_root_schema_for::<Self>().to_value();
-        match check_value(&schema, &document.value) {
-            Ok(()) => {}
-            Err(problems) => {
-                for (at, message) in problems {
-                    faults.add(&document.place(&at), at, message);
-                }
-                return Err(faults.or_ok(()).err().unwrap_or_default());
-            }
+        let mut value = document.value.clone();
+        for (at, message) in check_value(&schema, &document.value).err().unwrap_or_default() {
+            leave_out(&mut value, &at, message.starts_with(UNKNOWN_FIELD));
+            faults.add(&document.place(&at), at, message);
         }
-        serde_json::from_value(document.value.clone()).map_err(|error| {
+        let config = serde_json::from_value(value).unwrap_or_else(|error| {
             faults.add(&document.place(""), "", error.to_string());
-            faults
-        })
+            Self::default()
+        });
+        (config, faults)
+    }
+}
+
+const UNKNOWN_FIELD: &str = "unknown field";
+
+/// Takes the smallest part out that leaves a whole configuration: an unknown field itself, else the named thing of a
+/// section that it is in, else the section.
+fn leave_out(value: &mut Value, at: &str, is_unknown: bool) {
+    let parts: Vec<&str> = at.split('/').collect();
+    let in_map = |section: &str| matches!(section, "policies" | "limits" | "secrets" | "verifiers" | "upstreams");
+    let target = match parts.as_slice() {
+        _ if is_unknown => at.to_owned(),
+        ["", section, name, ..] if in_map(section) => format!("/{section}/{name}"),
+        ["", section, ..] => format!("/{section}"),
+        _ => return,
+    };
+    if let Some((parent, name)) = target.rsplit_once('/')
+        && let Some(Value::Object(members)) = value.pointer_mut(parent)
+    {
+        members.remove(&name.replace("~1", "/").replace("~0", "~"));
     }
 }
 
@@ -41,7 +57,7 @@ pub fn schema() -> Value {
     schema.to_value()
 }
 
-/// Checks a value against a JSON Schema without `$ref`.
+/// Checks a value against a JSON Schema.
 ///
 /// # Errors
 /// For each fault its RFC 6901 pointer and what is wrong. A fault in the schema itself has the pointer "".
@@ -62,9 +78,9 @@ fn explain(schema: &Value, error: &ValidationError<'_>, problems: &mut Vec<(Stri
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-            let parent = error.schema_path().to_string();
+            let keyword = error.schema_path().to_string();
             let known =
-                parent.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)?.get("properties")?.as_object());
+                keyword.rsplit_once('/').and_then(|(parent, _)| place(schema, parent)?.get("properties")?.as_object());
             let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             for name in unexpected {
                 problems.push((format!("{at}/{}", escape(name)), unknown("field", name, known.iter().copied())));
@@ -92,6 +108,20 @@ fn explain(schema: &Value, error: &ValidationError<'_>, problems: &mut Vec<(Stri
         _ => problems
             .push((at, format!("{} {}", subject(error), error.masked_with("it").to_string().replace("it ", "")))),
     }
+}
+
+/// What stands at a place of a schema; `$ref` on the way leads on.
+fn place<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
+    let mut here = schema;
+    for part in path.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        here = match (part.as_str(), here) {
+            ("$ref", here) => schema.pointer(here.get("$ref")?.as_str()?.strip_prefix('#')?)?,
+            (part, Value::Array(elements)) => elements.get(part.parse::<usize>().ok()?)?,
+            (part, here) => here.get(part)?,
+        };
+    }
+    Some(here)
 }
 
 fn is_plain(error: &ValidationError<'_>) -> bool {

@@ -85,13 +85,14 @@ impl Loader {
                 return loaded;
             }
         };
-        // Where the configuration cannot be typed, the snapshot says so; the plugins are looked at all the same.
-        let config = Config::from_document(&document).unwrap_or_default();
+        let (config, faults) = Config::read(&document);
         let mut hashes = vec![hash_of(document.value.to_string().as_bytes())];
         self.plugins(&document, &config, (&mut loaded, &mut hashes), shared);
         self.referenced(&document, &config, &mut loaded, &mut hashes);
         let hash = hash_of(hashes.join(" ").as_bytes());
-        if self.seen.replace(hash.clone()).as_ref() == Some(&hash) {
+        // A file that cannot be used changes what is said and not what is served.
+        let seen = hash_of(format!("{hash} {:?} {:?}", loaded.broken, loaded.missing).as_bytes());
+        if self.seen.replace(seen.clone()) == Some(seen) {
             loaded.looked_again = true;
             return loaded;
         }
@@ -100,6 +101,8 @@ impl Loader {
         }
         let inputs = Inputs {
             document: &document,
+            config,
+            faults,
             plugins: self.plugins.clone(),
             broken: loaded.broken.clone(),
             hash,
@@ -160,9 +163,6 @@ impl Loader {
         loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
             hashes.push(format!("{name}={}", plugin.hash));
-        }
-        for (name, error) in &loaded.broken {
-            hashes.push(format!("{name}!{error}"));
         }
     }
 

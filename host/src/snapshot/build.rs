@@ -22,6 +22,10 @@ use crate::upstream::Upstream;
 pub struct Inputs<'a> {
     /// The configuration as written.
     pub document: &'a Document,
+    /// What of it is typed.
+    pub config: Config,
+    /// What of it does not fit the schema.
+    pub faults: Faults,
     /// The plugins that can be used.
     pub plugins: BTreeMap<String, SharedPlugin>,
     /// Why a file in the drop folder is no plugin.
@@ -54,8 +58,8 @@ impl Snapshot {
     /// # Errors
     /// Every fault with its place.
     pub async fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Self, Faults> {
-        let config = Config::from_document(inputs.document)?;
-        let mut builder = Builder { inputs, config, shared, faults: Faults::default() };
+        let (config, faults) = (inputs.config.clone(), inputs.faults.clone());
+        let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
         let policies = builder.policies(&secrets, &verifiers).await;
@@ -91,6 +95,11 @@ impl Builder<'_> {
         for (at, message) in faults {
             self.fault(format!("{base}{at}"), format!("{what}: {message}"));
         }
+    }
+
+    /// Whether the document has such a thing, be it faulty.
+    fn declares(&self, section: &str, name: &str) -> bool {
+        self.inputs.document.value.get(section).is_some_and(|section| section.get(name).is_some())
     }
 
     fn folder(&self) -> &Path {
@@ -178,7 +187,7 @@ impl Builder<'_> {
             let at = format!("/policies/{name}");
             let what = format!("policy {name:?}");
             for secret in config.grants.secrets.iter().chain(&config.grants.reveal) {
-                if !secrets.0.contains_key(secret) {
+                if !self.declares("secrets", secret) {
                     let message = unknown("secret", secret, secrets.0.keys().map(String::as_str));
                     self.fault(format!("{at}/grants"), format!("{what}: {message}"));
                 }
@@ -243,7 +252,7 @@ impl Builder<'_> {
                 self.fault(at, format!("{what}: policy {name:?} is here twice"));
             } else if let Some(policy) = policies.get(name) {
                 chain.push(policy.clone());
-            } else if !self.config.policies.contains_key(name) {
+            } else if !self.declares("policies", name) {
                 let message = unknown("policy", name, self.config.policies.keys().map(String::as_str));
                 self.fault(at, format!("{what}: {message}"));
             }
@@ -317,7 +326,7 @@ impl Builder<'_> {
         for name in std::iter::once(default).chain(choices.iter().filter(|choice| *choice != default)) {
             if let Some(entry) = upstreams.get(name) {
                 found.push(entry.clone());
-            } else if !self.config.upstreams.contains_key(name) {
+            } else if !self.declares("upstreams", name) {
                 let message = unknown("upstream", name, self.config.upstreams.keys().map(String::as_str));
                 self.fault(format!("{at}/upstream"), format!("{what}: {message}"));
             }
@@ -350,7 +359,8 @@ impl Builder<'_> {
     }
 
     fn check_rest(&mut self) {
-        if self.config.listeners.is_empty() {
+        let declared = self.inputs.document.value.get("listeners").and_then(serde_json::Value::as_array);
+        if declared.is_none_or(Vec::is_empty) {
             self.fault("/listeners", "no listener: add `listeners: [{ address: 127.0.0.1:8080 }]`");
         }
         if self.config.bounds.buffered_body.0 > 64 << 20 {
