@@ -7,5 +7,5 @@ mod stream;
 
 pub use events::{Event, Framer, Framing, write_event};
 pub use gather::gather;
-pub use json::{JsonFault, json_get, json_patch};
+pub use json::{JsonBounds, JsonFault, json_get, json_patch};
 pub use stream::{Body, Kind, Limited, Progress, Release};

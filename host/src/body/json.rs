@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::time::Instant;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -17,30 +18,58 @@ pub enum JsonFault {
     NotJson(String),
     /// The patch is none, or does not apply.
     BadPatch(String),
+    /// What comes of it is past its bound on bytes.
+    TooLarge,
+    /// It takes too long.
+    Late,
+}
+
+/// What one call may come to: each pointer and each operation reads the whole text again, and may copy all of it.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBounds {
+    /// Bytes that come of it.
+    pub bytes_max: usize,
+    /// When it must be done.
+    pub until: Instant,
+}
+
+impl JsonBounds {
+    fn check(self, bytes: usize) -> Result<(), JsonFault> {
+        if bytes > self.bytes_max {
+            return Err(JsonFault::TooLarge);
+        }
+        if Instant::now() > self.until { Err(JsonFault::Late) } else { Ok(()) }
+    }
 }
 
 /// The JSON text at each RFC 6901 pointer, exactly as written.
 ///
 /// # Errors
-/// `NotJson` for a text that is not JSON or has a duplicate name.
-pub fn json_get(body: &[u8], pointers: &[String]) -> Result<Vec<Option<String>>, JsonFault> {
+/// `NotJson` for a text that is not JSON or has a duplicate name, `TooLarge` and `Late` past the bounds.
+pub fn json_get(body: &[u8], pointers: &[String], bounds: JsonBounds) -> Result<Vec<Option<String>>, JsonFault> {
     let text = checked(body)?;
-    Ok(pointers
-        .iter()
-        .map(|pointer| locate(text, pointer).and_then(|range| text.get(range)).map(str::to_owned))
-        .collect())
+    let mut found = Vec::with_capacity(pointers.len());
+    let mut bytes = 0;
+    for pointer in pointers {
+        let value = locate(text, pointer).and_then(|range| text.get(range));
+        bytes += value.map_or(0, str::len);
+        bounds.check(bytes)?;
+        found.push(value.map(str::to_owned));
+    }
+    Ok(found)
 }
 
 /// Applies an RFC 6902 patch, all or nothing.
 ///
 /// # Errors
-/// `NotJson` for the body, `BadPatch` for the patch.
-pub fn json_patch(body: &[u8], patch: &str) -> Result<String, JsonFault> {
+/// `NotJson` for the body, `BadPatch` for the patch, `TooLarge` and `Late` past the bounds.
+pub fn json_patch(body: &[u8], patch: &str, bounds: JsonBounds) -> Result<String, JsonFault> {
     let mut text = checked(body)?.to_owned();
     let operations: Vec<Operation> =
         serde_json::from_str(patch).map_err(|error| JsonFault::BadPatch(error.to_string()))?;
     for (index, operation) in operations.iter().enumerate() {
         apply(&mut text, operation).map_err(|message| JsonFault::BadPatch(format!("operation {index}: {message}")))?;
+        bounds.check(text.len())?;
     }
     Ok(text)
 }
@@ -320,7 +349,21 @@ impl<'de> Visitor<'de> for Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{JsonFault, json_get, json_patch};
+    use std::time::{Duration, Instant};
+
+    use super::{JsonBounds, JsonFault};
+
+    fn bounds(bytes_max: usize, within: Duration) -> JsonBounds {
+        JsonBounds { bytes_max, until: Instant::now() + within }
+    }
+
+    fn json_get(body: &[u8], pointers: &[String]) -> Result<Vec<Option<String>>, JsonFault> {
+        super::json_get(body, pointers, bounds(1 << 20, Duration::from_mins(1)))
+    }
+
+    fn json_patch(body: &[u8], patch: &str) -> Result<String, JsonFault> {
+        super::json_patch(body, patch, bounds(1 << 20, Duration::from_mins(1)))
+    }
 
     #[track_caller]
     fn check(body: &str, patch: &str, expected: &str) {
@@ -387,5 +430,23 @@ mod tests {
             [Some("1.50".to_owned()), Some(r#""\u00e9""#.to_owned()), Some(r#"{"k" :2}"#.to_owned())]
         );
         assert_eq!(got[4..], [None, None, None]);
+    }
+
+    #[test]
+    fn what_comes_of_a_call_is_bounded_in_bytes_and_in_time() {
+        let double = |count: usize| {
+            let copies: Vec<_> =
+                (0..count).map(|name| format!(r#"{{"op":"copy","from":"","path":"/{name}"}}"#)).collect();
+            format!("[{}]", copies.join(","))
+        };
+        let minute = bounds(1 << 10, Duration::from_mins(1));
+        assert!(super::json_patch(b"{}", &double(5), minute).is_ok());
+        assert_eq!(super::json_patch(b"{}", &double(50), minute), Err(JsonFault::TooLarge));
+        let whole = |count: usize| vec![String::new(); count];
+        assert!(super::json_get(b"[1]", &whole(341), minute).is_ok());
+        assert_eq!(super::json_get(b"[1]", &whole(342), minute), Err(JsonFault::TooLarge));
+        let past = JsonBounds { bytes_max: 1 << 10, until: Instant::now() - Duration::from_millis(1) };
+        assert_eq!(super::json_get(b"[1]", &whole(1), past), Err(JsonFault::Late));
+        assert_eq!(super::json_patch(b"{}", &double(1), past), Err(JsonFault::Late));
     }
 }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::canonical::is_authority;
 use super::fields::{self, FieldsError, Section};
 use super::{Exchange, Stage};
 
 /// One value of metadata or of a property.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
     /// A text.
     Text(String),
@@ -20,6 +19,20 @@ pub enum Scalar {
     Number(f64),
     /// A truth.
     Boolean(bool),
+}
+
+impl Serialize for Scalar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Boolean(boolean) => serializer.serialize_bool(*boolean),
+            // A count is written as one.
+            Self::Number(number) => match format!("{number}").parse::<i64>() {
+                Ok(whole) => serializer.serialize_i64(whole),
+                Err(_) => serializer.serialize_f64(*number),
+            },
+        }
+    }
 }
 
 /// Why something could not be written.

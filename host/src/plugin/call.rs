@@ -1,6 +1,7 @@
 //! One call of a guest: what its store holds, and how what went wrong is told apart.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use wasmtime::component::ResourceTable;
@@ -23,6 +24,8 @@ pub(super) struct Call {
     /// Whose state this is.
     pub(super) policy: u32,
     pub(super) memory: MemoryLimiter,
+    /// When the call must be over: what the host does for it counts as well.
+    pub(super) until: Instant,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -69,6 +72,7 @@ impl Call {
             services,
             policy,
             memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
+            until: Instant::now(),
             wasi: None,
         }
     }

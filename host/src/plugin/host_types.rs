@@ -9,11 +9,13 @@ use super::bindings::gatewright::policy::types::{
 };
 use super::call::{Call, CallBody};
 use super::handles::{BodyHandle, ExchangeHandle, FieldsHandle, ReplyHandle};
-use crate::body::{JsonFault, json_get, json_patch};
+use crate::body::{JsonBounds, JsonFault, json_get, json_patch};
 use crate::exchange::{self, Exchange, FieldsError, Reply, ReplyBody, Section};
 
 /// Replies that one call may make.
 const REPLIES_MAX: usize = 16;
+/// Header fields that one call may ask for: each may come back as a copy of the longest there is.
+const NAMES_MAX: usize = 256;
 
 const REQUEST_FIELDS: u32 = 0;
 const RESPONSE_FIELDS: u32 = 1;
@@ -66,6 +68,9 @@ impl HostFields for Call {
     }
 
     fn get_many(&mut self, fields: Resource<FieldsHandle>, names: Vec<String>) -> Result<Vec<Option<String>>> {
+        if names.len() > NAMES_MAX {
+            wasmtime::bail!("more than {NAMES_MAX} names in one call");
+        }
         let headers = self.headers(&fields)?;
         Ok(names.iter().map(|name| exchange::one(headers, name).ok().flatten().map(str::to_owned)).collect())
     }
@@ -144,19 +149,24 @@ impl HostBody for Call {
         _: Resource<BodyHandle>,
         pointers: Vec<String>,
     ) -> Result<Result<Vec<Option<String>>, BodyError>> {
+        let until = self.until;
         let content = self.content()?;
         if content.encoded {
             return Ok(Err(BodyError::Encoded));
         }
-        Ok(json_get(&content.bytes, &pointers).map_err(body_error))
+        let bounds = JsonBounds { bytes_max: content.max, until };
+        json_result(json_get(&content.bytes, &pointers, bounds))
     }
 
     fn json_patch(&mut self, _: Resource<BodyHandle>, patch: String) -> Result<Result<(), BodyError>> {
+        let until = self.until;
         let content = self.content()?;
         if content.encoded {
             return Ok(Err(BodyError::Encoded));
         }
-        Ok(json_patch(&content.bytes, &patch).map_err(body_error).and_then(|text| content.replace(text.into_bytes())))
+        let bounds = JsonBounds { bytes_max: content.max, until };
+        let patched = json_result(json_patch(&content.bytes, &patch, bounds))?;
+        Ok(patched.and_then(|text| content.replace(text.into_bytes())))
     }
 
     fn drop(&mut self, _: Resource<BodyHandle>) -> Result<()> {
@@ -342,9 +352,13 @@ fn write_error(error: exchange::WriteError) -> WriteError {
     }
 }
 
-fn body_error(fault: JsonFault) -> BodyError {
-    match fault {
-        JsonFault::NotJson(text) => BodyError::NotJson(text),
-        JsonFault::BadPatch(text) => BodyError::BadPatch(text),
+/// A guest that asks for more than there is time for ends as if it had taken the time itself.
+fn json_result<T>(result: std::result::Result<T, JsonFault>) -> Result<std::result::Result<T, BodyError>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(JsonFault::NotJson(text)) => Ok(Err(BodyError::NotJson(text))),
+        Err(JsonFault::BadPatch(text)) => Ok(Err(BodyError::BadPatch(text))),
+        Err(JsonFault::TooLarge) => Ok(Err(BodyError::TooLarge)),
+        Err(JsonFault::Late) => Err(wasmtime::Trap::Interrupt.into()),
     }
 }

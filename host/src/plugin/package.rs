@@ -45,6 +45,9 @@ pub struct Description {
 /// A plugin's file is at most this long.
 pub const FILE_MAX: u64 = 64 << 20;
 
+/// The text of a plugin's schema.
+const SCHEMA_MAX: usize = 256 << 10;
+
 const PACKAGE: &str = "gatewright:policy/";
 const VERSION: &str = "@0.1.0";
 const SERVICES: [&str; 7] = ["types", "log", "clock", "metrics", "limits", "secrets", "crypto"];
@@ -143,6 +146,9 @@ impl Description {
     pub(super) fn read(
         descriptor: bindings::exports::gatewright::policy::lifecycle::Descriptor,
     ) -> anyhow::Result<Self> {
+        if descriptor.config_schema.len() > SCHEMA_MAX {
+            bail!("its config-schema is larger than {} KiB", SCHEMA_MAX >> 10);
+        }
         let config_schema = serde_json::from_str(&descriptor.config_schema).context("its config-schema is not JSON")?;
         Ok(Self { config_schema, attributes: descriptor.attributes })
     }

@@ -222,7 +222,7 @@ impl Policy {
     pub(super) async fn decide(&self, phase: Phase, exchange: Box<Exchange>) -> Called<Decided> {
         let parameters = (ExchangeHandle::borrow(),);
         let called: Called<Answer> = self.run(phase, exchange, None, parameters).await;
-        called.decided(&self.name)
+        self.counted(phase, called.decided(&self.name))
     }
 
     /// Calls a phase that looks at a whole body.
@@ -234,7 +234,7 @@ impl Policy {
     ) -> Called<Decided> {
         let parameters = (ExchangeHandle::borrow(), BodyHandle::borrow());
         let called: Called<Answer> = self.run(phase, exchange, Some(body), parameters).await;
-        called.decided(&self.name)
+        self.counted(phase, called.decided(&self.name))
     }
 
     /// Hands over a batch of events.
@@ -257,7 +257,7 @@ impl Policy {
             Ok(on_event::Outcome::Detach) => Ok(Outcome::Detach),
             Err(failure) => Err(failed(&self.name, &failure)),
         });
-        Called { exchange, body, result }.settle()
+        self.counted(Phase::OnEvent, Called { exchange, body, result }.settle())
     }
 
     /// Tells it that an exchange is over.
@@ -269,7 +269,7 @@ impl Policy {
         let within = (self.config.limits.deadline.0, false);
         let (call, result) = self.enter::<_, ()>(call, &export.handle, (ExchangeHandle::borrow(),), within).await;
         export.seconds.observe(start.elapsed().as_secs_f64());
-        self.finish(call, result, None)
+        self.counted(Phase::OnLog, self.finish(call, result, None))
     }
 
     async fn run<P, R>(
@@ -303,12 +303,14 @@ impl Policy {
             exchange.timings.push(Timing { policy: self.name.clone(), phase: phase.name(), took });
         }
         let replies = std::mem::take(&mut call.replies);
-        let called = self.finish(call, result.map(|(result,)| (result, replies)), before);
-        let outcome = if called.result.is_ok() { "returned" } else { "failed" };
-        if outcome == "returned" {
-            export.decided.inc();
-        } else {
-            self.services.metrics.policy_calls.get_or_create(&self.labels(phase, outcome)).inc();
+        self.finish(call, result.map(|(result,)| (result, replies)), before)
+    }
+
+    /// Counts a call by what became of it; a guest that says that it failed has failed.
+    fn counted<R>(&self, phase: Phase, called: Called<R>) -> Called<R> {
+        match (&called.result, self.export(phase)) {
+            (Ok(_), Some(export)) => drop(export.decided.inc()),
+            _ => drop(self.services.metrics.policy_calls.get_or_create(&self.labels(phase, "failed")).inc()),
         }
         called
     }
@@ -351,7 +353,8 @@ impl Policy {
         (store.into_data(), result)
     }
 
-    fn store(&self, call: Call, (deadline, whole_body): (Duration, bool)) -> Store<Call> {
+    fn store(&self, mut call: Call, (deadline, whole_body): (Duration, bool)) -> Store<Call> {
+        call.until = Instant::now() + deadline;
         let mut store = Store::new(&self.plugin.engine.0, call);
         store.limiter(|call| &mut call.memory);
         store.set_hostcall_fuel(if whole_body { MEMORY_MAX } else { HANDED_OVER_MAX });

@@ -198,6 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             Ok(framing) => {
                 self.vetted += length;
                 self.requests += 1;
+                // The wait for the next one starts when this one is over.
+                self.waiting_since = None;
                 self.state = match framing {
                     Framing::Length(0) => State::Head(0),
                     Framing::Length(length) => State::Length(length),
