@@ -20,6 +20,7 @@ test: build plugins guests
 check: plugins
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --no-deps -p gatewright
 	cd policies && $(CARGO) fmt --all --check
 	cd policies && $(CARGO) clippy --release --locked --workspace --all-targets --target-dir ../target/policies -- -D warnings
 

@@ -87,6 +87,28 @@ reasons! {
     Internal Gateway 500 "internal" "the gateway failed",
 }
 
+impl Reason {
+    /// Whether the request was such that what follows it on its connection may not be what it seems.
+    #[must_use]
+    pub const fn spoils_connection(self) -> bool {
+        use Reason::{
+            AmbiguousFraming, AmbiguousHost, AmbiguousPath, ExpectationFailed, MalformedBody, MalformedRequest,
+            MethodNotAllowed, ProtectedHeaderNamed,
+        };
+        matches!(
+            self,
+            AmbiguousFraming
+                | AmbiguousHost
+                | AmbiguousPath
+                | ExpectationFailed
+                | MalformedBody
+                | MalformedRequest
+                | MethodNotAllowed
+                | ProtectedHeaderNamed
+        )
+    }
+}
+
 /// A failed request.
 #[derive(Debug, Clone)]
 pub struct Error {

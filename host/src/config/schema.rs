@@ -155,3 +155,12 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>)
         None => format!("unknown {what} {name:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_published_schema_is_the_one_that_is_checked() {
+        let published: serde_json::Value = serde_json::from_str(include_str!("../../gatewright.schema.json")).unwrap();
+        assert_eq!(published, super::schema(), "run `gatewright schema > host/gatewright.schema.json`");
+    }
+}

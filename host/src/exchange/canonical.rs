@@ -44,6 +44,9 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
     if parts.method == Method::CONNECT {
         return Err(Reason::MethodNotAllowed.into());
     }
+    if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Error::new(Reason::MalformedRequest, "a scheme other than http and https"));
+    }
     let mut headers = parts.headers;
     check_size(&headers, bounds)?;
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);

@@ -124,7 +124,9 @@ impl Run {
         if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(REQUEST_ID, id);
         }
-        if self.gateway.draining.load(Ordering::Relaxed) && self.held.request.version < http::Version::HTTP_2 {
+        let spoilt = self.error.as_ref().is_some_and(|error| error.reason.spoils_connection());
+        let ends = spoilt || self.gateway.draining.load(Ordering::Relaxed);
+        if ends && self.held.request.version < http::Version::HTTP_2 {
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.held.is_here() {

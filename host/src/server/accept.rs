@@ -1,7 +1,7 @@
 //! One worker: its listeners, and a task for each connection.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -17,7 +17,10 @@ use crate::snapshot::ListenerKey;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens where it is told to until it is told to drain, then until the last connection is over.
-pub(super) async fn work(gateway: Arc<Gateway>, mut wanted: watch::Receiver<Wanted>) {
+///
+/// Once it listens for the first time it drops `starting`.
+pub(super) async fn work(gateway: Arc<Gateway>, mut wanted: watch::Receiver<Wanted>, starting: mpsc::Sender<()>) {
+    let mut starting = Some(starting);
     let mut listeners: BTreeMap<ListenerKey, JoinHandle<()>> = BTreeMap::new();
     let connections = TaskTracker::new();
     let (drain, draining) = watch::channel(false);
@@ -49,6 +52,7 @@ pub(super) async fn work(gateway: Arc<Gateway>, mut wanted: watch::Receiver<Want
                 }
             }
         }
+        drop(starting.take());
         if wanted.changed().await.is_err() {
             break;
         }
