@@ -11,8 +11,8 @@ mod stall;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Reserved {
 }
 
 const BACKLOG: i32 = 1024;
+/// How long the workers may take to listen.
+const START_MAX: Duration = Duration::from_secs(10);
 
 impl Server {
     /// Starts the workers and listens where the snapshot says.
@@ -60,7 +62,9 @@ impl Server {
         let (wanted, _) = watch::channel(Wanted::default());
         let mut server = Self { gateway, workers: Vec::new(), wanted, reserved: Mutex::default() };
         server.listen()?;
+        let (starting, started) = mpsc::channel();
         for index in 0..workers {
+            let starting = starting.clone();
             let gateway = server.gateway.clone();
             let wanted = server.wanted.subscribe();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -68,11 +72,16 @@ impl Server {
                 std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK).spawn(move || {
                     enter_worker(index);
                     Engine::enter_thread();
-                    runtime.block_on(accept::work(gateway, wanted));
+                    runtime.block_on(accept::work(gateway, wanted, starting));
                 })?;
             server.workers.push(worker);
         }
-        Ok(server)
+        drop(starting);
+        // Nobody is told that it is ready before every worker listens: each drops its end then.
+        match started.recv_timeout(START_MAX) {
+            Err(mpsc::RecvTimeoutError::Disconnected) => Ok(server),
+            Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => anyhow::bail!("the workers do not start to listen"),
+        }
     }
 
     /// Listens where the newest snapshot says, and nowhere else.

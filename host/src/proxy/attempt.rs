@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -122,6 +124,11 @@ async fn receive(
     let (parts, incoming) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::new(Reason::UpstreamBroken, "101 without an upgrade"));
+    }
+    // RFC 9112 §6.1: no other coding was asked for, and the client would not know of it.
+    if parts.headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Error::new(Reason::UpstreamBroken, "a transfer coding other than chunked"));
     }
     let body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, release);
     let mut headers = parts.headers;
