@@ -59,6 +59,8 @@ pub(super) fn run(args: &RunArgs, mut environment: Environment) -> anyhow::Resul
     let workers = args.workers.map_or_else(cores, std::num::NonZeroUsize::get);
     let server = Arc::new(Server::start(gateway.clone(), workers)?);
     let reload = reload::start(gateway.clone(), server.clone(), loader, &loaded, runtime.handle())?;
+    // It holds the first snapshot, which is to go when the second one serves.
+    drop(loaded);
     let admin = Admin { gateway: gateway.clone(), reload: reload.clone() };
     runtime.block_on(async {
         admin.start(config.admin.address).await?;

@@ -18,9 +18,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::guard::Guard;
 use super::stall::StallExecutor;
+use crate::config::{BoundsConfig, Config, TimeoutsConfig};
 use crate::exchange::{Peer, TlsFacts};
 use crate::proxy::{self, Connection, Gateway};
-use crate::snapshot::{ListenerKey, Snapshot};
+use crate::snapshot::ListenerKey;
 
 /// The start of every HTTP/2 connection (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -29,6 +30,19 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SEND_BUFFER: usize = 64 << 10;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// What a connection keeps of the configuration that it came under, to its end. It does not keep the snapshot: an idle
+/// connection would hold every plugin of an old one.
+pub(super) struct Terms {
+    pub(super) timeouts: TimeoutsConfig,
+    pub(super) bounds: BoundsConfig,
+}
+
+impl Terms {
+    fn of(config: &Config) -> Self {
+        Self { timeouts: config.timeouts.clone(), bounds: config.bounds.clone() }
+    }
+}
 
 /// Counts a connection as long as it is open.
 struct Open(Gauge);
@@ -49,22 +63,25 @@ pub(super) async fn serve(
     let gauge = gateway.shared.metrics.connections.clone();
     gauge.inc();
     let _open = Open(gauge);
-    let snapshot = gateway.snapshot.load_full();
+    let (terms, tls) = {
+        let snapshot = gateway.snapshot.load();
+        (Terms::of(&snapshot.config), snapshot.listeners.get(&key).cloned().flatten())
+    };
     // Events leave as they come: nothing waits for more.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let Ok(local) = stream.local_addr() else { return };
-    let Some(Some(tls)) = snapshot.listeners.get(&key) else {
+    let Some(tls) = tls else {
         let peer = Arc::new(Peer { address, local, tls: None });
-        return speak(gateway, &snapshot, peer, (stream, false), draining).await;
+        return speak(gateway, terms, peer, (stream, false), draining).await;
     };
-    let patience = snapshot.config.timeouts.tls_handshake.0;
-    match tokio::time::timeout(patience, TlsAcceptor::from(tls.clone()).accept(stream)).await {
+    let patience = terms.timeouts.tls_handshake.0;
+    match tokio::time::timeout(patience, TlsAcceptor::from(tls).accept(stream)).await {
         Ok(Ok(stream)) => {
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let peer = Arc::new(Peer { address, local, tls: Some(tls_facts(&stream)) });
-            speak(gateway, &snapshot, peer, (stream, is_h2), draining).await;
+            speak(gateway, terms, peer, (stream, is_h2), draining).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
@@ -99,14 +116,14 @@ fn escape(name: &[u8]) -> String {
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     gateway: Arc<Gateway>,
-    snapshot: &Snapshot,
+    terms: Terms,
     peer: Arc<Peer>,
     (stream, is_h2): (S, bool),
     draining: watch::Receiver<bool>,
 ) {
     let connection = Arc::new(Connection::new(peer));
-    let mut guard = Guard::new(stream, connection.clone(), &snapshot.config);
-    let wait = tokio::time::timeout(snapshot.config.timeouts.first_byte.0, guard.begins_with(PREFACE));
+    let mut guard = Guard::new(stream, connection.clone(), &terms);
+    let wait = tokio::time::timeout(terms.timeouts.first_byte.0, guard.begins_with(PREFACE));
     let is_h2 = match wait.await {
         Ok(Ok(Some(preface))) => preface,
         // It said nothing, or ended: there is nobody to answer.
@@ -114,7 +131,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     } || is_h2;
     guard.speak(is_h2);
     if is_h2 {
-        speak_http2(gateway, snapshot, connection, guard, draining).await;
+        speak_http2(gateway, terms, connection, guard, draining).await;
     } else {
         speak_http1(gateway, connection, guard, draining).await;
     }
@@ -158,17 +175,16 @@ async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     gateway: Arc<Gateway>,
-    snapshot: &Snapshot,
+    Terms { timeouts, bounds }: Terms,
     connection: Arc<Connection>,
     guard: Guard<S>,
     mut draining: watch::Receiver<bool>,
 ) {
-    let bounds = &snapshot.config.bounds;
     let service = service_fn(move |request| {
         let serving = proxy::serve(gateway.clone(), connection.clone(), request);
         async move { Ok::<_, Infallible>(serving.await) }
     });
-    let mut builder = http2::Builder::new(StallExecutor { stall: snapshot.config.timeouts.write_stall.0 });
+    let mut builder = http2::Builder::new(StallExecutor { stall: timeouts.write_stall.0 });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(bounds.streams)

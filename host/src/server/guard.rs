@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::chunked::{Chunked, Followed};
+use super::connection::Terms;
 use super::frames::Frames;
 use super::head::{Extent, Framing, HeadBounds, check, extent};
-use crate::config::Config;
 use crate::error::{Error, Reason};
 use crate::proxy::Connection;
 
@@ -68,13 +68,13 @@ const LINGER_BYTES: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    pub(super) fn new(inner: S, connection: Arc<Connection>, config: &Config) -> Self {
+    pub(super) fn new(inner: S, connection: Arc<Connection>, terms: &Terms) -> Self {
         let bounds = HeadBounds {
-            target: config.bounds.uri_bytes.as_usize(),
-            bytes: config.bounds.header_bytes.as_usize(),
-            fields: config.bounds.headers,
+            target: terms.bounds.uri_bytes.as_usize(),
+            bytes: terms.bounds.header_bytes.as_usize(),
+            fields: terms.bounds.headers,
         };
-        let timeouts = &config.timeouts;
+        let timeouts = &terms.timeouts;
         let timers = Timers {
             headers: timeouts.headers.0,
             keep_alive: timeouts.keep_alive.0,
