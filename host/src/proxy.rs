@@ -9,7 +9,7 @@ mod tunnel;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -34,18 +34,30 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let mut run = Run::start(&gateway, &connection);
     let (parts, incoming) = request.into_parts();
-    let answer = match handle(&mut run, &connection, Message { parts, incoming }).await {
+    let expects = parts.headers.contains_key(EXPECT);
+    let config = &run.snapshot.config;
+    let mut unread = Some(Body::from_client(incoming, config.bounds.body.0, config.timeouts.body_idle.0));
+    let answer = match handle(&mut run, &connection, parts, &mut unread).await {
         Ok(answer) => answer,
         Err(error) => refuse(&mut run, error).await,
     };
+    if let Some(body) = unread.filter(|_| !expects) {
+        discard(body).await;
+    }
     run.respond(answer)
 }
 
-/// A request as hyper gives it.
-struct Message {
-    parts: http::request::Parts,
-    incoming: Incoming,
+/// Reads the rest of a request that has its answer, if it is short. Else HTTP/1.1 loses its connection, and HTTP/2 the
+/// stream (RFC 9113 §8.1): a hundred of those, and the connection is closed on every stream of it.
+async fn discard(body: Body) {
+    let read = tokio::time::timeout(DISCARDED_FOR, gather(body, DISCARDED_MAX, Reason::BodyTooLarge)).await;
+    if !matches!(read, Ok(Ok(_))) {
+        tracing::debug!("an early answer leaves a request unread");
+    }
 }
+
+const DISCARDED_MAX: u64 = 64 << 10;
+const DISCARDED_FOR: Duration = Duration::from_millis(100);
 
 /// What a client is going to get.
 pub struct Answer {
@@ -61,8 +73,12 @@ pub enum AnswerBody {
     Events(Body, crate::body::Framing),
 }
 
-async fn handle(run: &mut Run, connection: &Arc<Connection>, message: Message) -> Result<Answer, Error> {
-    let Message { mut parts, incoming } = message;
+async fn handle(
+    run: &mut Run,
+    connection: &Arc<Connection>,
+    mut parts: http::request::Parts,
+    unread: &mut Option<Body>,
+) -> Result<Answer, Error> {
     connection.refusal()?;
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let snapshot = run.snapshot.clone();
@@ -74,10 +90,12 @@ async fn handle(run: &mut Run, connection: &Arc<Connection>, message: Message) -
     if run.held.request.content_length.is_some_and(|length| length > body_max) {
         return Err(Reason::BodyTooLarge.into());
     }
-    let mut body = Body::from_client(incoming, body_max, config.timeouts.body_idle.0);
-    run.watch_request(&mut body);
+    if let Some(body) = unread {
+        body.cap(body_max);
+        run.watch_request(body);
+    }
     let deadline = run.deadline(false);
-    let handled = pass_on(run, &route, body, (connection, upgrade));
+    let handled = pass_on(run, &route, unread, (connection, upgrade));
     tokio::time::timeout_at(deadline, handled).await.map_err(|_| Error::from(Reason::Timeout))?
 }
 
@@ -85,12 +103,13 @@ async fn handle(run: &mut Run, connection: &Arc<Connection>, message: Message) -
 async fn pass_on(
     run: &mut Run,
     route: &Arc<Route>,
-    mut body: Body,
+    unread: &mut Option<Body>,
     (connection, upgrade): (&Arc<Connection>, Option<OnUpgrade>),
 ) -> Result<Answer, Error> {
     if let Flow::Answer(reply, by) = route.chain.on_request(&mut run.held).await? {
         return answer_early(run, route, *reply, by).await;
     }
+    let mut body = unread.take().unwrap_or_default();
     if route.chain.wants(Phase::OnRequestBody, &run.held) {
         let body_max = route.config.body.unwrap_or(run.snapshot.config.bounds.body).0;
         let mut content = gather_request(run, body, &route.chain, body_max).await?;

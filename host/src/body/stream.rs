@@ -111,6 +111,13 @@ impl Body {
         Self(Some(Kind::Incoming(Box::new(limited))))
     }
 
+    /// Sets how many bytes a body may have that has not been read yet.
+    pub const fn cap(&mut self, max: u64) {
+        if let Some(Kind::Incoming(limited)) = &mut self.0 {
+            limited.left = max;
+        }
+    }
+
     /// Lets another see when this body is read, if it comes from a peer.
     pub fn watch(&mut self) -> Option<Arc<Progress>> {
         let Some(Kind::Incoming(limited)) = &mut self.0 else { return None };
