@@ -167,12 +167,20 @@ impl Reloader {
         let loaded = self.loader.load(Some(&previous), &self.gateway.shared);
         self.watch.follow(&self.loader.folders(&loaded.files));
         let outcome = match &loaded.result {
-            Ok(None) => Outcome::Unchanged,
+            Ok(None) => self.as_before(&loaded),
             Ok(Some(snapshot)) => self.apply(snapshot.clone()),
             Err(faults) => Outcome::Refused(faults.clone()),
         };
         self.report(&loaded, &outcome);
         outcome
+    }
+
+    /// What is still faulty is refused again: whoever asks to reload must not take it for applied.
+    fn as_before(&self, loaded: &Loaded) -> Outcome {
+        match &self.status.lock().last_error {
+            Some(error) if loaded.looked_again => Outcome::Refused(Faults(error.faults.clone())),
+            _ => Outcome::Unchanged,
+        }
     }
 
     /// Swaps last: a chain with one plugin still compiling would let requests past the policy it holds.
@@ -196,9 +204,6 @@ impl Reloader {
         let before = status.last_error.clone();
         let (result, faults) = match outcome {
             Outcome::Applied => ("applied", None),
-            Outcome::Unchanged if loaded.looked_again => {
-                ("unchanged", before.as_ref().map(|error| error.faults.clone()))
-            }
             Outcome::Unchanged => ("unchanged", None),
             Outcome::Refused(faults) => ("refused", Some(faults.0.clone())),
         };
