@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::http1::{Reply, http_get};
+use crate::http1::{Reply, http_get, http_post};
 use crate::process::{Process, gatewright};
 
 /// A running `gatewright run`.
@@ -66,6 +66,12 @@ impl Gateway {
     #[must_use]
     pub fn admin_get(&self, path: &str) -> Reply {
         http_get(self.admin, path)
+    }
+
+    /// Tells the operator's address to do something.
+    #[must_use]
+    pub fn admin_post(&self, path: &str) -> Reply {
+        http_post(self.admin, path, "", "")
     }
 
     /// Waits for a line of the access log that `wanted` accepts.

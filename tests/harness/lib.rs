@@ -3,24 +3,30 @@
 //! Everything here panics when something is not as expected, with what there was instead: it runs in tests only.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
+mod client;
 mod frames;
 mod gateway;
+mod guests;
 mod http1;
 mod mock;
 mod origin;
 mod pki;
 mod process;
+mod wait;
 mod wire;
 
 use std::time::Duration;
 
+pub use client::{Client, Protocol};
 pub use frames::{Flags, Frame, FrameKind, Frames, Outcome, header_block};
 pub use gateway::Gateway;
+pub use guests::{guest, guest_with};
 pub use http1::{Reply, http_get, http_post};
 pub use mock::Mock;
 pub use origin::{Conversation, Origin, Recording};
 pub use pki::{Authority, Identity};
 pub use process::{Lines, Process, gatewright};
+pub use wait::{eventually, within};
 pub use wire::Wire;
 
 /// How long a test waits for what must happen: far above what it takes on a slow machine, far below for ever.

@@ -47,6 +47,11 @@ impl Process {
         rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         // The child holds the write end of both pipes, so their end is its end.
@@ -123,7 +128,12 @@ impl Lines {
             }
             seen = written.lines.len();
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!written.ended && !left.is_zero(), "no {what} in:\n{}", written.lines.join("\n"));
+            if written.ended || left.is_zero() {
+                let lines = written.lines.join("\n");
+                // Whoever shows the lines while this panic unwinds must find the lock free.
+                drop(written);
+                panic!("no {what} in:\n{lines}");
+            }
             written = self.0.1.wait_timeout(written, left).unwrap().0;
         }
     }
