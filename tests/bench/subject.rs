@@ -149,7 +149,7 @@ impl Subject {
 /// One route to the origin, with these policies.
 fn config(address: SocketAddr, admin: SocketAddr, origin: SocketAddr, (policies, upstream): (&str, &str)) -> String {
     format!(
-            r#"
+        r#"
 listeners: [{{ address: "{address}" }}]
 admin: {{ address: "{admin}" }}
 access_log: {{ to: "off" }}
