@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ConfigArgs;
 use super::check::FAULTY;
@@ -64,8 +64,11 @@ pub(super) fn run(args: &RunArgs, mut environment: Environment) -> anyhow::Resul
     let admin = Admin { gateway: gateway.clone(), reload: reload.clone() };
     runtime.block_on(async {
         admin.start(config.admin.address).await?;
+        // Before anybody is told that it is ready: until then a signal would just kill it.
+        let signals = Signals::listen()?;
         tracing::info!(workers, "ready");
-        until_told_to_stop(&reload).await
+        signals.until_told_to_stop(&reload).await;
+        anyhow::Ok(())
     })?;
     tracing::info!("draining");
     reload.stop();
@@ -89,15 +92,28 @@ async fn start_mock(address: std::net::SocketAddr) -> anyhow::Result<std::net::S
 }
 
 /// SIGTERM and SIGINT stop; SIGHUP looks for changes.
-async fn until_told_to_stop(reload: &ReloadHandle) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload.stir(),
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn until_told_to_stop(mut self, reload: &ReloadHandle) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload.stir(),
+            }
         }
     }
 }
