@@ -17,6 +17,9 @@ fn check(config: &str) -> (Output, String) {
     (output, text)
 }
 
+/// The exit code of a command that found faults.
+const FAULTY: i32 = 2;
+
 const GOOD: &str = r#"listeners: [{ address: "127.0.0.1:0" }]
 upstreams:
   api: { endpoints: [{ url: "http://127.0.0.1:1" }] }
@@ -43,7 +46,7 @@ routes:
   - { name: two, upstream: api, policies: [missing] }
 "#,
     );
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(FAULTY), "{text}");
     for line in [3, 4, 6, 7, 8] {
         assert!(text.contains(&format!("gateway.yaml:{line}:")), "nothing on line {line} in:\n{text}");
     }
@@ -62,7 +65,7 @@ rotues: []
 routes: [{ name: all, upstream: api, body: 10 MB }]
 "#,
     );
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(FAULTY), "{text}");
     for line in [2, 3, 5, 6, 7] {
         assert!(text.contains(&format!("gateway.yaml:{line}:")), "nothing on line {line} in:\n{text}");
     }
@@ -72,14 +75,14 @@ routes: [{ name: all, upstream: api, body: 10 MB }]
 #[test]
 fn a_secret_is_never_repeated_in_a_fault() {
     let (output, text) = check(&format!("{GOOD}timeouts: {{ headers: \"hunter2-hunter2\" }}\n"));
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(FAULTY), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
 }
 
 #[test]
 fn a_file_that_is_not_there_is_a_fault() {
     let output = gatewright().args(["check", "--config", "no-such-file.yaml"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(FAULTY));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such-file.yaml"), "{output:?}");
 }
 

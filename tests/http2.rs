@@ -95,12 +95,7 @@ fn a_malformed_stream_is_refused_and_its_50_siblings_finish() {
         ("transfer-encoding", whole(&[("transfer-encoding", "chunked")])),
         ("connection", whole(&[("connection", "close")])),
         ("te", whole(&[("te", "gzip")])),
-        ("an upper-case name", whole(&[("X-Upper", "y")])),
-        ("CR and LF in a value", whole(&[("x", "a\r\nb: c")])),
-        ("NUL in a value", whole(&[("x", "a\0b")])),
-        ("a space in a name", whole(&[("x y", "z")])),
         ("a second path", whole(&[(":path", "/y")])),
-        ("an unknown pseudo-header", whole(&[(":x", "y")])),
     ];
     let mut faults = Vec::new();
     for (name, bad) in cases {
@@ -114,12 +109,42 @@ fn a_malformed_stream_is_refused_and_its_50_siblings_finish() {
         if good != streams.len() - 1 || !matches!(refused, Some(Outcome::Status(400) | Outcome::Reset(_))) {
             faults.push(format!("{name}: {good} siblings, {refused:?}"));
         }
-        let text = String::from_utf8_lossy(&origin.take().bytes).to_lowercase();
-        if ["x-upper", "b: c", "chunked\r\n\r\n0", "x y"].iter().any(|part| text.contains(part)) {
-            faults.push(format!("{name}: sent on"));
-        }
+        let sent_on = origin.take().requests.iter().filter(|request| !request.line.starts_with("GET /x ")).count();
+        assert_eq!(sent_on, 0, "{name}");
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_field_that_no_message_may_have_is_never_sent_on() {
+    let origin = Origin::ok();
+    let gateway = gateway_to(&origin, "");
+    let fields = [
+        ("X-Upper", "y"),
+        ("x", "a\r\nb: c"),
+        ("x", "a\nb: c"),
+        ("x", "a\0b"),
+        ("x y", "z"),
+        ("x:y", "z"),
+        ("", "z"),
+        (":x", "y"),
+    ];
+    let mut healthy = Frames::connect(gateway.address(), &[]);
+    for (number, field) in (0..).zip(fields) {
+        let mut frames = Frames::connect(gateway.address(), &[]);
+        assert!(frames.send(&[Frame::headers(1, Flags::END_STREAM, &get(&[field]))]));
+        // The decoder of field sections refuses most of these for the connection as a whole.
+        let outcomes = frames.outcomes(&[1]);
+        assert!(
+            matches!(outcomes.as_slice(), [] | [(1, Outcome::Status(400) | Outcome::Reset(_))]),
+            "{field:?}: {outcomes:?}"
+        );
+        assert!(origin.take().bytes.is_empty(), "{field:?}");
+        let stream = 2 * number + 1;
+        assert!(healthy.send(&[Frame::headers(stream, Flags::END_STREAM, &get(&[]))]));
+        assert_eq!(healthy.outcomes(&[stream]), [(stream, Outcome::Status(200))]);
+        assert_eq!(origin.take().requests.len(), 1);
+    }
 }
 
 #[test]
@@ -175,7 +200,8 @@ fn header_blocks_that_unfold_to_much_are_refused_in_bounded_memory() {
 }
 
 const BOMB_CONNECTIONS: usize = 40;
-const BOMB_BYTES_MAX: u64 = 64 << 20;
+/// A hundred open streams cost a connection 1.6 MiB whatever is in their headers; unfolded, these would cost 12 more.
+const BOMB_BYTES_MAX: u64 = 40 * (3 << 20);
 
 #[test]
 fn a_stream_whose_client_takes_nothing_is_ended() {

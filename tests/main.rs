@@ -1,5 +1,14 @@
 //! The outer tests: the gateway seen from outside, through the binary that ships.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
+mod configuration;
+mod framing;
 mod hostile;
+mod http2;
+mod mock;
+mod paths;
+mod proxying;
 mod reload;
+mod sdks;
+mod streaming;
+mod tls;

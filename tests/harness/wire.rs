@@ -71,9 +71,12 @@ impl Wire {
         &self.socket
     }
 
-    /// Ends the sending side only.
+    /// Ends the sending side only, if the peer has not ended both.
     pub fn end(&self) {
-        self.socket.shutdown(Shutdown::Write).unwrap();
+        match self.socket.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            ended => ended.unwrap(),
+        }
     }
 
     /// The next response; an interim one (1xx) counts.

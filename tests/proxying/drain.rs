@@ -63,7 +63,8 @@ fn what_began_before_sigterm_is_finished() {
     let reply = slow.reply();
     assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
     assert!(slow.closes() && stream.closes() && idle.closes());
-    assert!(gateway.process.wait().success());
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
 }
 
 #[test]
@@ -88,5 +89,6 @@ fn an_idle_gateway_ends_at_once() {
     idle.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(idle.reply().status, 200);
     gateway.process.terminate();
-    assert!(gateway.process.wait().success());
+    let status = gateway.process.wait();
+    assert!(status.success(), "{status}");
 }

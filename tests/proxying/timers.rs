@@ -78,10 +78,18 @@ fn an_upstream_that_says_nothing_is_given_up() {
 
 #[test]
 fn a_response_that_stops_is_cut_and_not_completed() {
-    for (upstream, more) in [(", timeouts: { idle: 1s }", ""), ("", "timeouts: { total: 1s }")] {
-        let origin = Origin::talking(|conversation| {
+    let chunked = ("transfer-encoding: chunked\r\n\r\n", "4\r\nhalf\r\n");
+    let declared = ("content-length: 100\r\n\r\n", "half");
+    let cases = [
+        (", timeouts: { idle: 1s }", "", chunked),
+        (", timeouts: { idle: 1s }", "", declared),
+        ("", "timeouts: { total: 1s }", declared),
+        ("", "timeouts: { stream_total: 1s }", chunked),
+    ];
+    for (upstream, more, (framing, half)) in cases {
+        let origin = Origin::talking(move |conversation| {
             if conversation.request().is_some() {
-                conversation.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+                conversation.send(format!("HTTP/1.1 200 OK\r\n{framing}{half}"));
                 conversation.wire.closes();
             }
         });
@@ -90,7 +98,7 @@ fn a_response_that_stops_is_cut_and_not_completed() {
         wire.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
         assert_eq!(wire.read_head().unwrap().status, 200);
         let rest = String::from_utf8(wire.rest()).unwrap();
-        assert_eq!(rest, "4\r\nhalf\r\n", "{upstream}{more}");
+        assert_eq!(rest, half, "{upstream}{more}");
     }
 }
 
