@@ -2,9 +2,11 @@
 
 mod bindings;
 mod call;
+mod called;
 mod chain;
 mod core_module;
 mod engine;
+mod grants;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 mod handles;
 mod host_services;

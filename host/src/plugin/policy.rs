@@ -10,15 +10,14 @@ use futures_util::FutureExt as _;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use wasmtime::Store;
-use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, HasData, InstancePre, Lift, Linker, Lower, Resource,
-};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, Resource};
 
 use super::Phase;
 use super::bindings::exports::gatewright::policy::{lifecycle, on_event};
-use super::bindings::gatewright::policy::{clock, crypto, limits, log, metrics, secrets, types};
 use super::call::{Call, CallBody};
+use super::called::{Answer, Called, Decided, Outcome, Transformed};
 use super::engine::{Engine, MEMORY_MAX};
+use super::grants::{check_grants, check_limits, linker};
 use super::handles::{BodyHandle, ExchangeHandle};
 use super::package::{Description, SharedPlugin};
 use crate::config::{FailureMode, PolicyConfig, check_value};
@@ -53,28 +52,6 @@ struct Export {
     decided: Counter,
 }
 
-/// What a guest decided on headers or a body.
-pub(super) enum Decided {
-    Next,
-    Detach,
-    Answer(Box<Reply>),
-}
-
-/// What a guest made of a batch of events.
-pub(super) enum Outcome {
-    Pass,
-    Send(Vec<crate::body::Event>),
-    Finish(Vec<crate::body::Event>),
-    Detach,
-}
-
-/// What came back from a call, and the exchange with it.
-pub(super) struct Called<R> {
-    pub(super) exchange: Box<Exchange>,
-    pub(super) body: Option<CallBody>,
-    pub(super) result: Result<R, Error>,
-}
-
 /// The guest's parameters come after the exchange, which is always there.
 type Borrowed<T> = Resource<T>;
 
@@ -83,32 +60,6 @@ const LOAD_DEADLINE: Duration = Duration::from_secs(2);
 /// Bytes that a guest may hand over in one call on headers.
 const HANDED_OVER_MAX: usize = 1 << 20;
 const HANDLES_MAX: usize = 1_000;
-
-struct HasCall;
-
-impl HasData for HasCall {
-    type Data<'a> = &'a mut Call;
-}
-
-fn linker(plugin: &SharedPlugin) -> wasmtime::Result<Linker<Call>> {
-    let mut linker = Linker::new(&plugin.engine.0);
-    types::add_to_linker::<_, HasCall>(&mut linker, |call| call)?;
-    for power in &plugin.powers {
-        match power.as_str() {
-            "log" => log::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            "clock" => clock::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            "metrics" => metrics::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            "limits" => limits::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            "secrets" => secrets::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            "crypto" => crypto::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
-            _ => {}
-        }
-    }
-    if plugin.wasi {
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    }
-    Ok(linker)
-}
 
 impl Policy {
     /// Proves that a plugin works with a configuration: it links with what is granted, its schema and its own check
@@ -247,17 +198,8 @@ impl Policy {
         let events: Vec<on_event::Event> =
             events.iter().map(|event| on_event::Event { name: event.name.clone(), data: event.data.clone() }).collect();
         let parameters = (ExchangeHandle::borrow(), events, ending);
-        let called: Called<(Result<on_event::Outcome, types::Failure>, Vec<Reply>)> =
-            self.run(Phase::OnEvent, exchange, None, parameters).await;
-        let Called { exchange, body, result } = called;
-        let result = result.and_then(|(outcome, _)| match outcome {
-            Ok(on_event::Outcome::Pass) => Ok(Outcome::Pass),
-            Ok(on_event::Outcome::Send(events)) => Ok(Outcome::Send(plain(events))),
-            Ok(on_event::Outcome::Finish(events)) => Ok(Outcome::Finish(plain(events))),
-            Ok(on_event::Outcome::Detach) => Ok(Outcome::Detach),
-            Err(failure) => Err(failed(&self.name, &failure)),
-        });
-        self.counted(Phase::OnEvent, Called { exchange, body, result }.settle())
+        let called: Called<Transformed> = self.run(Phase::OnEvent, exchange, None, parameters).await;
+        self.counted(Phase::OnEvent, called.transformed(&self.name))
     }
 
     /// Tells it that an exchange is over.
@@ -407,41 +349,6 @@ impl Policy {
     }
 }
 
-/// What a phase on headers or a body returns, with the replies that were made.
-type Answer = (Result<types::Decision, types::Failure>, Vec<Reply>);
-
-impl Called<Answer> {
-    fn decided(self, policy: &str) -> Called<Decided> {
-        let Self { exchange, body, result } = self;
-        let result = result.and_then(|(decision, mut replies)| match decision {
-            Ok(types::Decision::Next) => Ok(Decided::Next),
-            Ok(types::Decision::Detach) => Ok(Decided::Detach),
-            Ok(types::Decision::Answer(reply)) => {
-                let index = reply.rep() as usize;
-                if index < replies.len() {
-                    Ok(Decided::Answer(Box::new(replies.swap_remove(index))))
-                } else {
-                    Err(Error::new(Reason::PolicyTrapped, "the answer is no reply"))
-                }
-            }
-            Err(failure) => Err(failed(policy, &failure)),
-        });
-        Called { exchange, body, result }.settle()
-    }
-}
-
-impl<R> Called<R> {
-    /// The writes of a call stay if it returned well, and else never were.
-    fn settle(mut self) -> Self {
-        if self.result.is_ok() {
-            self.exchange.commit();
-        } else {
-            self.exchange.roll_back();
-        }
-        self
-    }
-}
-
 impl Export {
     fn new(plugin: &SharedPlugin, services: &Services, phase: Phase) -> anyhow::Result<Self> {
         let labels = |outcome| CallLabels { policy: services.policy.to_string(), phase: phase.name(), outcome };
@@ -460,49 +367,6 @@ fn export(plugin: &SharedPlugin, interface: &str, function: &str) -> anyhow::Res
     found.ok_or_else(|| anyhow!("does not export {name}.{function}"))
 }
 
-fn check_grants(config: &PolicyConfig, plugin: &SharedPlugin) -> Vec<(String, String)> {
-    let grants = &config.grants;
-    let mut faults = Vec::new();
-    for power in &plugin.powers {
-        let (granted, how) = match power.as_str() {
-            "limits" => (grants.limits, "limits: true"),
-            "crypto" => (grants.crypto, "crypto: true"),
-            // `crypto` names the type of a secret, so that a policy that only hashes imports `secrets` as well.
-            "secrets" => (grants.crypto || !(grants.secrets.is_empty() && grants.reveal.is_empty()), "secrets: [NAME]"),
-            _ => (true, ""),
-        };
-        if !granted {
-            let message =
-                format!("plugin {:?} uses {power}, which is not granted: add `grants: {{ {how} }}`", config.plugin);
-            faults.push(("/grants".to_owned(), message));
-        }
-    }
-    faults
-}
-
-fn check_limits(config: &PolicyConfig) -> Vec<(String, String)> {
-    let limits = &config.limits;
-    let mut faults = Vec::new();
-    let fits = |deadline: Duration| (Duration::from_millis(1)..=Duration::from_secs(10)).contains(&deadline);
-    for (at, deadline) in [("deadline", limits.deadline), ("body_deadline", limits.body_deadline)] {
-        if !fits(deadline.0) {
-            faults.push((format!("/limits/{at}"), format!("{at} must be from 1ms to 10s")));
-        }
-    }
-    if limits.memory.as_usize() > MEMORY_MAX {
-        faults.push(("/limits/memory".to_owned(), format!("memory must be at most {}MiB", MEMORY_MAX >> 20)));
-    }
-    faults
-}
-
-fn failed(policy: &str, failure: &types::Failure) -> Error {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=64).contains(&failure.code.len()) && failure.code.bytes().all(plain);
-    let code = if fits { failure.code.as_str() } else { "unnamed" };
-    let detail = failure.detail.get(..failure.detail.floor_char_boundary(1 << 10)).unwrap_or("");
-    Error::new(Reason::PolicyFailed, format!("policy {policy:?}: {code}: {detail}"))
-}
-
 fn configured(result: (Result<(), String>,)) -> wasmtime::Result<()> {
     result.0.map_err(|message| wasmtime::format_err!("configure failed: {message}"))
 }
@@ -510,10 +374,6 @@ fn configured(result: (Result<(), String>,)) -> wasmtime::Result<()> {
 /// A panic in a host function is a failure of the call like any other; its store is gone with it.
 fn caught<R>(result: std::thread::Result<wasmtime::Result<R>>) -> wasmtime::Result<R> {
     result.unwrap_or_else(|_| Err(wasmtime::format_err!("the host panicked during the call")))
-}
-
-fn plain(events: Vec<on_event::Event>) -> Vec<crate::body::Event> {
-    events.into_iter().map(|event| crate::body::Event { name: event.name, data: event.data }).collect()
 }
 
 impl ExchangeHandle {

@@ -1,0 +1,75 @@
+//! What a policy may use: its grants and limits, and the powers that are linked to it.
+
+use std::time::Duration;
+
+use wasmtime::component::{HasData, Linker};
+
+use super::bindings::gatewright::policy::{clock, crypto, limits, log, metrics, secrets, types};
+use super::call::Call;
+use super::engine::MEMORY_MAX;
+use super::package::SharedPlugin;
+use crate::config::PolicyConfig;
+
+/// Faults, each with a pointer into the policy.
+pub(super) fn check_grants(config: &PolicyConfig, plugin: &SharedPlugin) -> Vec<(String, String)> {
+    let grants = &config.grants;
+    let mut faults = Vec::new();
+    for power in &plugin.powers {
+        let (granted, how) = match power.as_str() {
+            "limits" => (grants.limits, "limits: true"),
+            "crypto" => (grants.crypto, "crypto: true"),
+            // `crypto` names the type of a secret, so that a policy that only hashes imports `secrets` as well.
+            "secrets" => (grants.crypto || !(grants.secrets.is_empty() && grants.reveal.is_empty()), "secrets: [NAME]"),
+            _ => (true, ""),
+        };
+        if !granted {
+            let message =
+                format!("plugin {:?} uses {power}, which is not granted: add `grants: {{ {how} }}`", config.plugin);
+            faults.push(("/grants".to_owned(), message));
+        }
+    }
+    faults
+}
+
+/// Faults, each with a pointer into the policy.
+pub(super) fn check_limits(config: &PolicyConfig) -> Vec<(String, String)> {
+    let limits = &config.limits;
+    let mut faults = Vec::new();
+    let fits = |deadline: Duration| (Duration::from_millis(1)..=Duration::from_secs(10)).contains(&deadline);
+    for (at, deadline) in [("deadline", limits.deadline), ("body_deadline", limits.body_deadline)] {
+        if !fits(deadline.0) {
+            faults.push((format!("/limits/{at}"), format!("{at} must be from 1ms to 10s")));
+        }
+    }
+    if limits.memory.as_usize() > MEMORY_MAX {
+        faults.push(("/limits/memory".to_owned(), format!("memory must be at most {}MiB", MEMORY_MAX >> 20)));
+    }
+    faults
+}
+
+struct HasCall;
+
+impl HasData for HasCall {
+    type Data<'a> = &'a mut Call;
+}
+
+/// Links exactly the powers that the plugin imports, which are granted.
+pub(super) fn linker(plugin: &SharedPlugin) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(&plugin.engine.0);
+    types::add_to_linker::<_, HasCall>(&mut linker, |call| call)?;
+    for power in &plugin.powers {
+        match power.as_str() {
+            "log" => log::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "clock" => clock::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "metrics" => metrics::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "limits" => limits::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "secrets" => secrets::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "crypto" => crypto::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            _ => {}
+        }
+    }
+    if plugin.wasi {
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    }
+    Ok(linker)
+}
