@@ -100,3 +100,20 @@ fn an_event_that_never_stops_growing_ends_its_stream() {
         assert!(highest < 512 << 20, "{deed}: {} MiB", highest >> 20);
     }
 }
+
+#[test]
+fn a_compressed_stream_does_not_get_past_a_policy_that_reads_events() {
+    let origin = Origin::talking(|conversation| {
+        while conversation.request().is_some() {
+            conversation.send(STREAM.replace("content-type", "content-encoding: gzip\r\ncontent-type"));
+        }
+    });
+    let gateway = gateway_to(&origin, "");
+    for protocol in Protocol::ALL {
+        let mut client = Client::connect(gateway.address(), protocol);
+        let reply = client.get("/", &[("accept-encoding", "gzip, br")]);
+        assert_eq!((reply.status, reply.reason()), (500, Some("policy-encoded-body")), "{protocol:?}");
+        let recording = origin.take();
+        assert_eq!(recording.requests[0].values("accept-encoding"), ["identity"]);
+    }
+}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -50,7 +51,12 @@ pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> R
         }
         body = keep_request_body(run, content);
     }
-    let outgoing = outgoing(&run.held, &entry, &body);
+    let mut outgoing = outgoing(&run.held, &entry, &body);
+    if [&entry.chain, &route.chain].iter().any(|chain| chain.has(Phase::OnResponseBody) || chain.has(Phase::OnEvent)) {
+        // What policies are to read must come as it is, and whole.
+        outgoing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        outgoing.headers.remove(RANGE);
+    }
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
     let sent = entry.upstream.send(&endpoint, outgoing, body).await;
@@ -79,11 +85,6 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     }
     for (name, value) in &entry.upstream.headers {
         headers.insert(name.clone(), value.clone());
-    }
-    if entry.chain.has(Phase::OnResponseBody) || entry.chain.has(Phase::OnEvent) {
-        // What policies are to read must come as it is.
-        headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.remove(RANGE);
     }
     let declared = body.in_memory().map(|bytes| bytes.len() as u64).or(request.content_length);
     let needs_length = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
@@ -145,8 +146,14 @@ async fn receive(
     let framing = run.held.response.as_ref().and_then(|head| framing_of(&head.headers));
     let wants = |phase| chains.iter().any(|chain| chain.wants(phase, &run.held));
     if let Some(framing) = framing {
-        let body = if wants(Phase::OnEvent) { AnswerBody::Events(body, framing) } else { AnswerBody::Plain(body) };
-        return Ok(Answer { head: take_head(run)?, body });
+        if !wants(Phase::OnEvent) {
+            return Ok(Answer { head: take_head(run)?, body: AnswerBody::Plain(body) });
+        }
+        let head = take_head(run)?;
+        if head.headers.contains_key(CONTENT_ENCODING) {
+            return Err(Error::new(Reason::PolicyEncoded, "the upstream compressed a stream that a policy reads"));
+        }
+        return Ok(Answer { head, body: AnswerBody::Events(body, framing) });
     }
     let has_body = run.held.request.method != Method::HEAD
         && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -189,9 +196,6 @@ fn take_head(run: &mut Run) -> Result<ResponseHead, Error> {
 }
 
 fn framing_of(headers: &HeaderMap) -> Option<Framing> {
-    if headers.contains_key(CONTENT_ENCODING) {
-        return None;
-    }
     Framing::of(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
