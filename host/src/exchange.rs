@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 pub use canonical::{Peer, TlsFacts, canonical};
-pub use fields::{FieldsError, Section, is_owned, is_untrusted};
+pub use fields::{FieldsError, Section, announced_trailers, is_owned, is_trailer};
 pub(crate) use fields::{append, one, set, writable, writable_name};
 pub use journal::{Scalar, WriteError};
 pub use reply::{Reply, ReplyBody, error_reply};

@@ -21,7 +21,7 @@ pub use run::Run;
 
 use crate::body::{Body, gather};
 use crate::error::{Error, Reason};
-use crate::exchange::{Exchange, Reply, Request as Canonical, ResponseHead, canonical, error_reply};
+use crate::exchange::{Exchange, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
 use crate::plugin::{CallBody, Flow, Held, Phase};
 use crate::route::Candidate;
 use crate::snapshot::Route;
@@ -92,6 +92,7 @@ async fn handle(
     }
     if let Some(body) = unread {
         body.cap(body_max);
+        body.keep_trailers(is_trailer);
         run.watch_request(body);
     }
     let deadline = run.deadline(false);

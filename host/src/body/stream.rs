@@ -37,6 +37,7 @@ pub struct Limited {
     sleep: Option<Pin<Box<Sleep>>>,
     progress: Option<Arc<Progress>>,
     release: Option<Release>,
+    keeps: fn(&str) -> bool,
 }
 
 /// What it means when a body is too large, too slow or broken.
@@ -107,7 +108,8 @@ impl Body {
     }
 
     fn limited(inner: Incoming, left: u64, faults: Faults, idle: Duration) -> Self {
-        let limited = Limited { inner, left, faults, idle, sleep: None, progress: None, release: None };
+        let limited =
+            Limited { inner, left, faults, idle, sleep: None, progress: None, release: None, keeps: |_| true };
         Self(Some(Kind::Incoming(Box::new(limited))))
     }
 
@@ -115,6 +117,13 @@ impl Body {
     pub const fn cap(&mut self, max: u64) {
         if let Some(Kind::Incoming(limited)) = &mut self.0 {
             limited.left = max;
+        }
+    }
+
+    /// Lets only those trailers through whose names pass.
+    pub fn keep_trailers(&mut self, keeps: fn(&str) -> bool) {
+        if let Some(Kind::Incoming(limited)) = &mut self.0 {
+            limited.keeps = keeps;
         }
     }
 
@@ -142,9 +151,23 @@ impl Body {
 }
 
 impl Limited {
+    fn keep_trailers(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_trailers() {
+            Err(frame) => frame,
+            Ok(mut trailers) => {
+                let names = trailers.keys().filter(|name| !(self.keeps)(name.as_str())).cloned().collect::<Vec<_>>();
+                for name in names {
+                    trailers.remove(name);
+                }
+                Frame::trailers(trailers)
+            }
+        }
+    }
+
     fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = self.keep_trailers(frame);
                 if let Some(sleep) = &mut self.sleep {
                     sleep.as_mut().reset(Instant::now() + self.idle);
                 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use super::Request;
-use super::fields::{is_hop_by_hop, is_protected, is_untrusted};
+use super::fields::{announced_trailers, is_hop_by_hop, is_protected, is_untrusted};
 use crate::config::BoundsConfig;
 use crate::error::{Error, Reason};
 
@@ -60,6 +60,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Error::new(Reason::MalformedRequest, "two authorization fields"));
     }
+    let trailer = announced_trailers(&headers);
     let websocket = hop_by_hop(&mut headers, &parts.method, parts.version)?;
     let (path, ambiguous_path) = normal_path(parts.uri.path())?;
     let query = parts.uri.query().map(str::to_owned);
@@ -78,6 +79,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
         websocket,
         ambiguous_path,
         authority_is_set: false,
+        trailer,
         forwarded_for,
     })
 }

@@ -1,7 +1,7 @@
 //! Header sections as policies may read and write them.
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue, TRAILER};
 
 /// Which header section of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) fn is_hop_by_hop(name: &str) -> bool {
 
 /// Fields that only a trusted peer or the gateway itself may set, in any spelling that a server might fold.
 #[must_use]
-pub fn is_untrusted(name: &str) -> bool {
+pub(super) fn is_untrusted(name: &str) -> bool {
     let plain;
     let name = if name.contains('_') {
         plain = name.replace('_', "-");
@@ -89,6 +89,22 @@ pub fn is_untrusted(name: &str) -> bool {
                 | "x-ssl-client-cert"
                 | "proxy"
         )
+}
+
+/// RFC 9110 §6.5.1: whether a field may come after the body. What changes how a message is read, or who sent it, may not.
+#[must_use]
+pub fn is_trailer(name: &str) -> bool {
+    let decides = matches!(name, "authorization" | "cookie" | "set-cookie" | "content-type" | "content-encoding");
+    !decides && !is_owned(name) && !is_untrusted(name)
+}
+
+/// The trailers that a header section announces, of those that may be passed on.
+#[must_use]
+pub fn announced_trailers(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let names: Vec<String> = names.filter(|name| !name.is_empty() && is_trailer(name)).collect();
+    HeaderValue::from_str(&names.join(", ")).ok().filter(|_| !names.is_empty())
 }
 
 /// Fields that `Connection` may not name: taking them away would change who is asking, or what.

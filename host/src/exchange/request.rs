@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// A request with one method, one authority, one path and one framing.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Request {
     pub ambiguous_path: bool,
     /// Whether a policy named the authority that the upstream is to see.
     pub authority_is_set: bool,
+    /// The names of the trailers that the client announced and that may be passed on.
+    pub trailer: Option<HeaderValue>,
     /// The `x-forwarded-for` of a trusted peer.
     pub forwarded_for: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Request {
             websocket: false,
             ambiguous_path: false,
             authority_is_set: false,
+            trailer: None,
             forwarded_for: None,
         }
     }

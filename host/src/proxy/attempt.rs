@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE,
-    TRANSFER_ENCODING,
+    TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -14,7 +14,7 @@ use super::run::Run;
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
 use crate::body::{Body, Framing, Release, gather};
 use crate::error::{Error, Reason};
-use crate::exchange::{Exchange, ResponseHead, Stage, is_owned};
+use crate::exchange::{Exchange, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
 use crate::plugin::{CallBody, Flow, Phase};
 use crate::snapshot::{Route, UpstreamEntry};
 use crate::telemetry::UpstreamLabels;
@@ -94,6 +94,9 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
         }
         _ => {}
     }
+    if let Some(trailer) = request.trailer.clone().filter(|_| body.in_memory().is_none()) {
+        headers.insert(TRAILER, trailer);
+    }
     let keep = request.authority_is_set || entry.upstream.config.pass_host;
     let authority = keep.then(|| request.authority.clone());
     Outgoing { method: request.method.clone(), target: request.target(), authority, headers }
@@ -131,7 +134,8 @@ async fn receive(
     {
         return Err(Error::new(Reason::UpstreamBroken, "a transfer coding other than chunked"));
     }
-    let body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, release);
+    let mut body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, release);
+    body.keep_trailers(is_trailer);
     let mut headers = parts.headers;
     clean_response(&mut headers);
     run.held.response = Some(ResponseHead { status: parts.status, headers });
@@ -195,7 +199,7 @@ fn take_head(run: &mut Run) -> Result<ResponseHead, Error> {
     run.held.response.clone().ok_or_else(|| Error::new(Reason::Internal, "the response is gone"))
 }
 
-fn framing_of(headers: &HeaderMap) -> Option<Framing> {
+pub(super) fn framing_of(headers: &HeaderMap) -> Option<Framing> {
     Framing::of(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
@@ -205,6 +209,7 @@ fn is_ours(name: &HeaderName) -> bool {
 
 /// Takes away what belongs to the connection to the upstream, and what only the gateway may say.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
+    let trailer = announced_trailers(headers);
     let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named: Vec<String> =
         named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
@@ -215,5 +220,8 @@ pub(super) fn clean_response(headers: &mut HeaderMap) {
         headers.keys().filter(|name| is_ours(name) && *name != CONTENT_LENGTH).cloned().collect();
     for name in strip {
         headers.remove(name);
+    }
+    if let Some(trailer) = trailer {
+        headers.insert(TRAILER, trailer);
     }
 }

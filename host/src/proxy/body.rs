@@ -73,11 +73,10 @@ struct EventStream {
 const BATCH_MAX: usize = 64;
 
 impl ResponseBody {
-    pub(super) fn plain(body: Body, mut run: Run) -> Self {
+    pub(super) fn plain(body: Body, streamed: bool, mut run: Run) -> Self {
         if body.is_empty() {
             run.complete = true;
         }
-        let streamed = body.in_memory().is_none() && body.size_hint().exact().is_none();
         let until = run.deadline(streamed);
         LAST.set(BodyState::Gave);
         Self(State::Plain(Box::new(Plain { body, run, deadline: None, until })))
@@ -96,16 +95,7 @@ impl Plain {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                let frame = match frame.into_data() {
-                    Ok(data) => {
-                        self.run.bytes_out += data.len() as u64;
-                        Frame::data(data)
-                    }
-                    Err(frame) => match frame.into_trailers() {
-                        Ok(trailers) => Frame::trailers(clean_trailers(trailers)),
-                        Err(_) => return Poll::Ready(None),
-                    },
-                };
+                self.run.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if self.body.is_end_stream() {
                     self.run.complete = true;
                 }
@@ -133,24 +123,6 @@ impl Plain {
             }
         }
     }
-}
-
-/// RFC 9110 §6.5.1: a trailer that changes how a message is read has no effect, and is not passed on.
-fn clean_trailers(mut trailers: http::HeaderMap) -> http::HeaderMap {
-    let strip: Vec<_> = trailers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            crate::exchange::is_owned(name)
-                || crate::exchange::is_untrusted(name)
-                || matches!(name, "authorization" | "cookie" | "set-cookie" | "content-type" | "content-encoding")
-        })
-        .cloned()
-        .collect();
-    for name in strip {
-        trailers.remove(name);
-    }
-    trailers
 }
 
 impl EventStream {

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::attempt::framing_of;
 use super::body::ResponseBody;
 use super::gateway::{Connection, Gateway};
 use super::{Answer, AnswerBody};
@@ -133,7 +134,7 @@ impl Run {
             self.held.stage = Stage::Streaming;
         }
         let body = match body {
-            AnswerBody::Plain(body) => ResponseBody::plain(body, self),
+            AnswerBody::Plain(body) => ResponseBody::plain(body, framing_of(&headers).is_some(), self),
             AnswerBody::Events(body, framing) => {
                 headers.remove(CONTENT_LENGTH);
                 ResponseBody::events(body, framing, self)

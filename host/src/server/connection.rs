@@ -119,12 +119,16 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     terms: Terms,
     peer: Arc<Peer>,
     (stream, is_h2): (S, bool),
-    draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
 ) {
     let connection = Arc::new(Connection::new(peer));
     let mut guard = Guard::new(stream, connection.clone(), &terms);
     let wait = tokio::time::timeout(terms.timeouts.first_byte.0, guard.begins_with(PREFACE));
-    let is_h2 = match wait.await {
+    let begun = tokio::select! {
+        begun = wait => begun,
+        () = drained(&mut draining) => return,
+    };
+    let is_h2 = match begun {
         Ok(Ok(Some(preface))) => preface,
         // It said nothing, or ended: there is nobody to answer.
         Ok(Ok(None) | Err(_)) | Err(_) => return,

@@ -62,6 +62,9 @@ enum State {
 /// What hyper gets in place of a head that cannot be read; the service knows by the request's number what it was.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
+/// What no place of a chunked body may have.
+const BROKEN_CHUNK: &[u8] = b"\0\n\r\n\r\n";
+
 const READ: usize = 16 << 10;
 /// What is read and thrown away after an early answer, so that the client gets to read it before the reset.
 const LINGER_BYTES: usize = 64 << 10;
@@ -172,8 +175,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                         self.state = State::Head(0);
                     }
                     Followed::Broken => {
+                        // hyper reads what breaks the framing at any place, so that it is the service that answers.
+                        self.buffer.truncate(self.vetted);
+                        self.buffer.extend_from_slice(BROKEN_CHUNK);
+                        self.vetted = self.buffer.len();
                         self.state = State::Refused;
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "the chunks of a body are malformed"));
                     }
                 },
                 State::Frames(frames) => {
