@@ -80,11 +80,13 @@ fn an_upstream_that_says_nothing_is_given_up() {
 fn a_response_that_stops_is_cut_and_not_completed() {
     let chunked = ("transfer-encoding: chunked\r\n\r\n", "4\r\nhalf\r\n");
     let declared = ("content-length: 100\r\n\r\n", "half");
+    let stream = ("content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n", "4\r\nhalf\r\n");
     let cases = [
         (", timeouts: { idle: 1s }", "", chunked),
         (", timeouts: { idle: 1s }", "", declared),
         ("", "timeouts: { total: 1s }", declared),
-        ("", "timeouts: { stream_total: 1s }", chunked),
+        ("", "timeouts: { total: 1s }", chunked),
+        ("", "timeouts: { stream_total: 1s }", stream),
     ];
     for (upstream, more, (framing, half)) in cases {
         let origin = Origin::talking(move |conversation| {
