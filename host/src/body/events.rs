@@ -76,6 +76,11 @@ impl Framer {
                 continue;
             }
             let blank = self.scanned - 1 == self.line;
+            if blank && self.after_return && self.awaits_line_feed() {
+                self.scanned -= 1;
+                self.after_return = false;
+                return None;
+            }
             self.line = self.scanned;
             if blank || self.framing == Framing::Ndjson {
                 if self.after_return && self.buffer.get(self.scanned) == Some(&b'\n') {
@@ -86,6 +91,13 @@ impl Framer {
             }
         }
         None
+    }
+
+    /// Whether a return is the newest byte and the line before ended in both: the line feed belongs to this block, and
+    /// would be lost with the next one where a policy writes that anew.
+    fn awaits_line_feed(&self) -> bool {
+        let before = self.scanned.checked_sub(2).and_then(|place| self.buffer.get(place));
+        self.scanned == self.buffer.len() && before == Some(&b'\n')
     }
 
     /// What is left when the stream has ended: an event whose last line end is missing.
@@ -202,6 +214,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn no_line_end_is_torn_between_two_blocks() {
+        let text = b": hello\r\n\r\ndata: one\r\n\r\ndata: two\r\n\r\n";
+        let mut framer = Framer::new(Framing::Sse, 1 << 10);
+        let mut blocks = Vec::new();
+        for byte in text {
+            assert!(framer.push(&[*byte]));
+            blocks.extend(std::iter::from_fn(|| framer.next_block()).map(|(bytes, _)| bytes));
+        }
+        assert_eq!(blocks, [": hello\r\n\r\n", "data: one\r\n\r\n", "data: two\r\n\r\n"]);
     }
 
     #[test]
