@@ -1,0 +1,92 @@
+//! Rules that no compiler checks: who may use what, how long a file may be, what must be documented.
+
+mod contract;
+mod locks;
+mod modules;
+
+use std::path::{Path, PathBuf};
+
+/// The repository.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// What is made, not written.
+const MADE: [&str; 6] = ["target", ".git", ".venv", "node_modules", "__pycache__", "plugins"];
+
+/// Every file below a folder, with one of these endings, that somebody wrote.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !path.is_symlink() {
+            if !MADE.contains(&name.as_str()) {
+                found.extend(files(&path, endings));
+            }
+        } else if endings.iter().any(|ending| name.ends_with(ending)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A file from the repository on, and its text.
+fn read(path: &Path) -> (String, String) {
+    let name = path.strip_prefix(repository()).unwrap().to_string_lossy().into_owned();
+    (name, std::fs::read_to_string(path).unwrap())
+}
+
+/// Code before the unit tests at the end of a file.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+}
+
+#[test]
+fn no_file_names_a_path_of_a_machine() {
+    let endings = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".wit", ".py", "Makefile", "run"];
+    let files = files(&repository(), &endings);
+    assert!(files.len() > 150, "{}", files.len());
+    let mut forbidden = vec![repository().to_string_lossy().into_owned()];
+    forbidden.extend(["home", "root", "Users"].map(|folder| format!("/{folder}/")));
+    for path in files {
+        let (name, text) = read(&path);
+        for word in &forbidden {
+            assert!(!text.contains(word.as_str()), "{name} names {word}");
+        }
+    }
+}
+
+#[test]
+fn every_deed_of_the_hostile_guest_is_done_in_a_test() {
+    let guest = repository().join("tests/guests/hostile/src");
+    let tests: String = files(&repository().join("tests/hostile"), &[".rs"])
+        .iter()
+        .chain([&repository().join("tests/hostile.rs")])
+        .map(|path| read(path).1)
+        .collect();
+    let mut deeds = 0;
+    for path in files(&guest, &[".rs"]) {
+        for line in read(&path).1.lines() {
+            let arm = line.trim_start().trim_start_matches("Some(").strip_prefix('"');
+            let Some((deed, rest)) = arm.and_then(|arm| arm.split_once('"')) else { continue };
+            if rest.trim_start_matches(')').starts_with(" =>") {
+                deeds += 1;
+                let told = ["\"{}\"", "/{}\"", "load: {} "].map(|form| form.replace("{}", deed));
+                assert!(told.iter().any(|told| tests.contains(told)), "no test tells the guest to do {deed:?}");
+            }
+        }
+    }
+    assert!(deeds > 40, "{deeds}");
+}
+
+#[test]
+fn shell_scripts_stop_at_the_first_failure() {
+    let scripts = files(&repository(), &["build.sh"]);
+    assert!(scripts.len() >= 2, "{scripts:?}");
+    for path in scripts {
+        let (name, text) = read(&path);
+        assert!(text.contains("set -euo pipefail"), "{name}");
+    }
+}
