@@ -1,8 +1,9 @@
 //! One connection: TLS, which HTTP it speaks, and serving it to its end.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection may hold of one response that its client does not read.
 const SEND_BUFFER: usize = 64 << 10;
+/// As many header fields as hyper keeps on its stack; a higher bound costs an allocation a request.
+const HEADERS_ON_STACK: usize = 100;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
@@ -137,7 +140,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     if is_h2 {
         speak_http2(gateway, terms, connection, guard, draining).await;
     } else {
-        speak_http1(gateway, connection, guard, draining).await;
+        speak_http1(gateway, terms, connection, guard, draining).await;
     }
 }
 
@@ -150,25 +153,17 @@ async fn drained(draining: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    gateway: Arc<Gateway>,
-    connection: Arc<Connection>,
-    guard: Guard<S>,
+/// Serves until the client goes, or, once it is time to finish, until what is under way is over.
+async fn to_the_end<C: Future<Output = hyper::Result<()>>>(
+    mut serving: Pin<&mut C>,
+    finish: impl FnOnce(Pin<&mut C>),
     mut draining: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request| {
-        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
-        async move { Ok::<_, Infallible>(serving.await) }
-    });
-    let mut builder = http1::Builder::new();
-    // The guard has its own, narrower bounds and timers.
-    builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(1_100).max_buf_size(512 << 10);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
     let ended = tokio::select! {
         biased;
         ended = serving.as_mut() => ended,
         () = drained(&mut draining) => {
-            serving.as_mut().graceful_shutdown();
+            finish(serving.as_mut());
             serving.await
         }
     };
@@ -177,12 +172,33 @@ async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
+async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    gateway: Arc<Gateway>,
+    Terms { bounds, .. }: Terms,
+    connection: Arc<Connection>,
+    guard: Guard<S>,
+    draining: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
+        async move { Ok::<_, Infallible>(serving.await) }
+    });
+    let mut builder = http1::Builder::new();
+    // The guard has its own, narrower bounds and timers.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(512 << 10);
+    if bounds.headers > HEADERS_ON_STACK {
+        builder.max_headers(bounds.headers);
+    }
+    let serving = pin!(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
+    to_the_end(serving, |serving| serving.graceful_shutdown(), draining).await;
+}
+
 async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     gateway: Arc<Gateway>,
     Terms { timeouts, bounds }: Terms,
     connection: Arc<Connection>,
     guard: Guard<S>,
-    mut draining: watch::Receiver<bool>,
+    draining: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request| {
         let serving = proxy::serve(gateway.clone(), connection.clone(), request);
@@ -200,16 +216,6 @@ async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_local_error_reset_streams(Some(100))
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(10));
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(guard), service));
-    let ended = tokio::select! {
-        biased;
-        ended = serving.as_mut() => ended,
-        () = drained(&mut draining) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
+    let serving = pin!(builder.serve_connection(TokioIo::new(guard), service));
+    to_the_end(serving, |serving| serving.graceful_shutdown(), draining).await;
 }
