@@ -172,7 +172,21 @@ impl Reloader {
             Err(faults) => Outcome::Refused(faults.clone()),
         };
         self.report(&loaded, &outcome);
-        outcome
+        self.told(&loaded, outcome)
+    }
+
+    /// What whoever asked to reload is told: that nothing changed is no success where a plugin's newest file is refused.
+    fn told(&self, loaded: &Loaded, outcome: Outcome) -> Outcome {
+        let serving = self.gateway.snapshot.load();
+        let mut faults = Faults::default();
+        for (name, error) in loaded.broken.iter().filter(|(name, _)| serving.plugins.contains_key(*name)) {
+            let place = crate::config::Place { file: format!("{name}.wasm").into(), line: 0 };
+            faults.add(&place, "", format!("{error}; the last good one serves on"));
+        }
+        match outcome {
+            Outcome::Unchanged if !faults.0.is_empty() => Outcome::Refused(faults),
+            outcome => outcome,
+        }
     }
 
     /// What is still faulty is refused again: whoever asks to reload must not take it for applied.

@@ -31,6 +31,7 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
         text(&status, "applied_at"),
         short(&text(&status, "hash")),
     )];
+    let mut broken = false;
     for plugin in status.get("plugins").and_then(Value::as_array).into_iter().flatten() {
         let mut line = format!(
             "plugin {:20} {} compiled {}",
@@ -39,7 +40,9 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
             text(plugin, "compiled_at")
         );
         if let Some(error) = plugin.get("last_error").and_then(Value::as_str) {
-            line.push_str(&format!("\n  its newest file does not serve: {error}"));
+            let (hash, since) = (text(plugin, "refused_hash"), text(plugin, "refused_at"));
+            line.push_str(&format!("\n  its newest file ({}) does not serve, since {since}: {error}", short(&hash)));
+            broken = true;
         }
         lines.push(line);
     }
@@ -48,7 +51,7 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
         lines.push(format!("the newest configuration does not serve, since {}:", text(error, "at")));
         lines.push(faults(error));
     }
-    print(&lines.join("\n")).map(|code| if error.is_some() { FAULTY } else { code })
+    print(&lines.join("\n")).map(|code| if error.is_some() || broken { FAULTY } else { code })
 }
 
 pub(super) fn reload(args: &AskArgs) -> anyhow::Result<u8> {

@@ -20,6 +20,8 @@ pub struct Loader {
     plugins: BTreeMap<String, SharedPlugin>,
     /// The hash of the newest file of each plugin, and why it cannot be used.
     newest: BTreeMap<String, (String, Option<String>)>,
+    /// Since when each plugin's newest file cannot be used, and why.
+    refused: BTreeMap<String, (String, SystemTime)>,
     /// The hash of everything at the last look.
     seen: Option<String>,
 }
@@ -33,6 +35,8 @@ pub struct Loaded {
     pub files: BTreeSet<PathBuf>,
     /// Plugins whose newest file cannot be used, and why.
     pub broken: BTreeMap<String, String>,
+    /// The hash of each such file, and since when it is known.
+    pub refused: BTreeMap<String, (String, SystemTime)>,
     /// Plugins that serve on although their file is gone.
     pub missing: BTreeSet<String>,
     /// Plugins in the drop folder that no policy uses: they are checked and not compiled.
@@ -47,7 +51,14 @@ impl Loader {
     /// Reads from this source.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, files: Files::default(), plugins: BTreeMap::new(), newest: BTreeMap::new(), seen: None }
+        Self {
+            source,
+            files: Files::default(),
+            plugins: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            seen: None,
+        }
     }
 
     /// The folders in which the files are.
@@ -71,6 +82,7 @@ impl Loader {
             result: Ok(None),
             files: BTreeSet::new(),
             broken: BTreeMap::new(),
+            refused: BTreeMap::new(),
             missing: BTreeSet::new(),
             unused: BTreeSet::new(),
             looked_again: false,
@@ -159,10 +171,21 @@ impl Loader {
         }
         self.plugins.retain(|name, _| used.contains(name));
         self.newest.retain(|name, _| present.contains(name));
+        self.note_refused(loaded);
         loaded.missing = self.plugins.keys().filter(|name| !present.contains(*name)).cloned().collect();
         loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
             hashes.push(format!("{name}={}", plugin.hash));
+        }
+    }
+
+    /// Notes since when each file that cannot be used is known.
+    fn note_refused(&mut self, loaded: &mut Loaded) {
+        self.refused.retain(|name, (error, _)| loaded.broken.get(name) == Some(error));
+        for (name, error) in &loaded.broken {
+            let (_, since) = self.refused.entry(name.clone()).or_insert_with(|| (error.clone(), loaded.at));
+            let hash = self.newest.get(name).map(|(hash, _)| hash.clone()).unwrap_or_default();
+            loaded.refused.insert(name.clone(), (hash, *since));
         }
     }
 

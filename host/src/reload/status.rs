@@ -59,6 +59,10 @@ pub struct PluginStatus {
     pub powers: Vec<String>,
     /// Why the newest file does not serve.
     pub last_error: Option<String>,
+    /// SHA-256 of that file.
+    pub refused_hash: Option<String>,
+    /// Since when that is known.
+    pub refused_at: Option<String>,
 }
 
 /// A policy.
@@ -136,12 +140,20 @@ fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
             phases: plugin.phases.clone(),
             powers: plugin.powers.clone(),
             last_error,
+            refused_hash: None,
+            refused_at: None,
         });
     }
     let others = loaded.broken.keys().chain(&loaded.unused).filter(|name| !snapshot.plugins.contains_key(*name));
     for name in others.collect::<std::collections::BTreeSet<_>>() {
         let last_error = loaded.broken.get(name).cloned();
         plugins.push(PluginStatus { name: name.clone(), last_error, ..PluginStatus::default() });
+    }
+    for plugin in &mut plugins {
+        if let Some((hash, since)) = loaded.refused.get(&plugin.name) {
+            plugin.refused_hash = Some(hash.clone());
+            plugin.refused_at = Some(rfc3339(*since));
+        }
     }
     plugins
 }
