@@ -33,12 +33,11 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
     )];
     let mut broken = false;
     for plugin in status.get("plugins").and_then(Value::as_array).into_iter().flatten() {
-        let mut line = format!(
-            "plugin {:20} {} compiled {}",
-            text(plugin, "name"),
-            short(&text(plugin, "hash")),
-            text(plugin, "compiled_at")
-        );
+        let (name, hash) = (text(plugin, "name"), text(plugin, "hash"));
+        let mut line = match plugin.get("compiled_at").and_then(Value::as_str) {
+            Some(compiled) => format!("plugin {name:20} {} compiled {compiled}", short(&hash)),
+            None => format!("plugin {name:20} is not in use"),
+        };
         if let Some(error) = plugin.get("last_error").and_then(Value::as_str) {
             let (hash, since) = (text(plugin, "refused_hash"), text(plugin, "refused_at"));
             line.push_str(&format!("\n  its newest file ({}) does not serve, since {since}: {error}", short(&hash)));

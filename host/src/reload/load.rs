@@ -116,6 +116,7 @@ impl Loader {
             config,
             faults,
             plugins: self.plugins.clone(),
+            unused: loaded.unused.clone(),
             broken: loaded.broken.clone(),
             hash,
             previous: previous.cloned(),

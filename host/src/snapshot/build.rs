@@ -28,6 +28,8 @@ pub struct Inputs<'a> {
     pub faults: Faults,
     /// The plugins that can be used.
     pub plugins: BTreeMap<String, SharedPlugin>,
+    /// The names of plugins in the drop folder that no policy uses.
+    pub unused: BTreeSet<String>,
     /// Why a file in the drop folder is no plugin.
     pub broken: BTreeMap<String, String>,
     /// SHA-256 over everything.
@@ -221,7 +223,7 @@ impl Builder<'_> {
             Some(error) => format!("plugin {name:?} cannot be used: {error}"),
             None => format!(
                 "{} in {}",
-                unknown("plugin", name, self.inputs.plugins.keys().map(String::as_str)),
+                unknown("plugin", name, self.inputs.plugins.keys().chain(&self.inputs.unused).map(String::as_str)),
                 self.config.plugins.folder.display()
             ),
         }
