@@ -86,7 +86,7 @@ async fn handle(
     let request = canonical(parts, &connection.peer, &config.trusted_proxies, &config.bounds)?;
     run.accept(request);
     let route = find_route(run)?;
-    let body_max = route.config.body.unwrap_or(config.bounds.body).0;
+    let body_max = run.body_max(&route);
     if run.held.request.content_length.is_some_and(|length| length > body_max) {
         return Err(Reason::BodyTooLarge.into());
     }
@@ -112,7 +112,7 @@ async fn pass_on(
     }
     let mut body = unread.take().unwrap_or_default();
     if route.chain.wants(Phase::OnRequestBody, &run.held) {
-        let body_max = route.config.body.unwrap_or(run.snapshot.config.bounds.body).0;
+        let body_max = run.body_max(route);
         let mut content = gather_request(run, body, &route.chain, body_max).await?;
         if let Flow::Answer(reply, by) = route.chain.on_request_body(&mut run.held, &mut content).await? {
             return answer_early(run, route, *reply, by).await;

@@ -19,7 +19,7 @@ use crate::services::{LimitStore, Secrets, Verifier};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 
-pub use build::{Inputs, folder_of};
+pub use build::Inputs;
 
 /// What outlives every snapshot.
 #[derive(Debug, Clone)]

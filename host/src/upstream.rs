@@ -19,7 +19,7 @@ use crate::config::UpstreamConfig;
 use crate::error::{Error, Reason};
 use crate::telemetry::Metrics;
 pub use endpoint::Endpoint;
-pub use pool::{enter_worker, worker};
+pub use pool::enter_worker;
 
 /// A named group of endpoints that take turns.
 #[derive(Debug)]

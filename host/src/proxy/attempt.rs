@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::run::Run;
+use super::run::{REQUEST_ID, Run};
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
 use crate::body::{Body, Framing, Release, gather};
 use crate::error::{Error, Reason};
@@ -23,7 +23,6 @@ use crate::upstream::{self, Outgoing};
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The upstream that the request goes to.
 pub(super) fn chosen(run: &Run, route: &Route) -> Arc<UpstreamEntry> {
@@ -43,7 +42,7 @@ pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> R
         return see_out(run, route, answer, route.chain.len()).await;
     }
     if chain.wants(Phase::OnRequestBody, &run.held) {
-        let max = route.config.body.unwrap_or(run.snapshot.config.bounds.body).0;
+        let max = run.body_max(route);
         let mut content = gather_request(run, body, chain, max).await?;
         if let Flow::Answer(reply, _) = chain.on_request_body(&mut run.held, &mut content).await? {
             let answer = run.reply(*reply);

@@ -53,7 +53,7 @@ pub struct Run {
 }
 
 /// Correlates a request in all logs.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Run {
     pub(super) fn start(gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Self {
@@ -144,6 +144,11 @@ impl Run {
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+
+    /// The most bytes of a request body.
+    pub(super) fn body_max(&self, route: &Route) -> u64 {
+        route.config.body.unwrap_or(self.snapshot.config.bounds.body).0
     }
 
     /// When the response must be over.

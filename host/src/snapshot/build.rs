@@ -1,7 +1,7 @@
 //! Makes a snapshot of a configuration: everything is proved, or every fault is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
@@ -36,12 +36,6 @@ pub struct Inputs<'a> {
     pub hash: String,
     /// The snapshot that serves now.
     pub previous: Option<Arc<Snapshot>>,
-}
-
-/// A path of the configuration, from the folder it is in.
-#[must_use]
-pub fn folder_of(document: &Document, path: &Path) -> PathBuf {
-    document.folder.join(path)
 }
 
 static POLICY_IDS: AtomicU32 = AtomicU32::new(1);

@@ -23,8 +23,7 @@ pub fn enter_worker(index: usize) {
 }
 
 /// The worker that runs on this thread.
-#[must_use]
-pub fn worker() -> usize {
+fn worker() -> usize {
     WORKER.get()
 }
 
