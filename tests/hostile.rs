@@ -11,7 +11,7 @@ use harness::{Client, Gateway, Origin, Protocol, Reply, eventually, guest};
 use tempfile::TempDir;
 
 /// A folder whose drop folder holds one plugin.
-fn folder_with(name: &str, bytes: &[u8]) -> TempDir {
+pub(crate) fn folder_with(name: &str, bytes: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("plugins")).unwrap();
     std::fs::write(folder.path().join(format!("plugins/{name}.wasm")), bytes).unwrap();

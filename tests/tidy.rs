@@ -61,10 +61,11 @@ fn no_file_names_a_path_of_a_machine() {
 #[test]
 fn every_deed_of_the_hostile_guest_is_done_in_a_test() {
     let guest = repository().join("tests/guests/hostile/src");
-    let tests: String = files(&repository().join("tests/hostile"), &[".rs"])
+    let tests: String = ["tests/hostile", "tests/engine"]
         .iter()
-        .chain([&repository().join("tests/hostile.rs")])
-        .map(|path| read(path).1)
+        .flat_map(|folder| files(&repository().join(folder), &[".rs"]))
+        .chain([repository().join("tests/hostile.rs")])
+        .map(|path| read(&path).1)
         .collect();
     let mut deeds = 0;
     for path in files(&guest, &[".rs"]) {

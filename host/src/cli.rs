@@ -44,6 +44,9 @@ enum Command {
     Status(AskArgs),
     /// Ask a running gateway to look for changes now.
     Reload(AskArgs),
+    /// Prepare one plugin, told on standard input. The gateway runs this itself.
+    #[command(hide = true)]
+    Prepare,
     /// Run a server that speaks like OpenAI and Anthropic, to try and test with.
     Mock(MockArgs),
 }
@@ -54,6 +57,10 @@ pub struct ConfigArgs {
     /// The configuration: a YAML file, or a folder of them.
     #[arg(long, short, default_value = "gatewright.yaml", env = "GATEWRIGHT_CONFIG")]
     pub config: PathBuf,
+    /// Where compiled plugins are kept, so that the next start need not compile them. Nobody else may write there. If
+    /// absent: `gatewright` in CACHE_DIRECTORY, in XDG_CACHE_HOME, or in `.cache` of HOME; empty for nowhere.
+    #[arg(long, env = "GATEWRIGHT_CACHE")]
+    pub cache: Option<PathBuf>,
 }
 
 /// How to print.
@@ -100,15 +107,17 @@ pub struct AskArgs {
 /// Does what the command line says. The exit code: 0 done, 1 failed, 2 the configuration has faults.
 #[must_use]
 pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
-    let quiet = !matches!(command_line.command, Command::Run(_) | Command::Mock(_));
+    let quiet = !matches!(command_line.command, Command::Run(_) | Command::Mock(_) | Command::Prepare);
     let filter = if quiet && command_line.log == "info" { "off" } else { &command_line.log };
     let done = start_logging(command_line.log_format, filter).and_then(|()| {
         if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
             tracing::debug!("a TLS provider is installed already");
         }
+        let log = log_arguments(&command_line);
         match command_line.command {
-            Command::Run(args) => run::run(&args, environment),
+            Command::Run(args) => run::run(&args, environment, log),
             Command::Check(args) => check::check(&args, environment),
+            Command::Prepare => crate::plugin::serve_one().map(|()| 0),
             Command::Inspect(args) => inspect::inspect(&args),
             Command::Schema => print(&format!("{:#}", crate::config::schema())),
             Command::Status(args) => ask::status(&args),
@@ -125,6 +134,13 @@ pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
     }
 }
 
+/// What makes a child log as this process does.
+fn log_arguments(command_line: &CommandLine) -> Vec<String> {
+    let format = command_line.log_format.to_possible_value();
+    let format = format.map_or_else(String::new, |format| format!("--log-format={}", format.get_name()));
+    vec![format!("--log={}", command_line.log), format]
+}
+
 fn mock(args: MockArgs) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(crate::mock::run(args))?;
@@ -134,6 +150,19 @@ fn mock(args: MockArgs) -> anyhow::Result<u8> {
 impl ConfigArgs {
     fn source(&self, environment: Environment) -> Source {
         Source { config: self.config.clone(), environment }
+    }
+
+    fn cache(&self, environment: &Environment) -> Option<PathBuf> {
+        let below = |name: &str, folder: &str| {
+            let base = environment.get(name).filter(|base| !base.is_empty())?;
+            Some(PathBuf::from(base).join(folder))
+        };
+        match &self.cache {
+            Some(cache) => Some(cache.clone()).filter(|cache| !cache.as_os_str().is_empty()),
+            None => below("CACHE_DIRECTORY", "gatewright")
+                .or_else(|| below("XDG_CACHE_HOME", "gatewright"))
+                .or_else(|| below("HOME", ".cache/gatewright")),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod fault;
 mod limits;
 mod listener;
+mod plugins;
 mod policy;
 mod route;
 mod schema;
@@ -19,7 +20,10 @@ use serde::{Deserialize, Serialize};
 pub use fault::{Fault, Faults};
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
-pub use policy::{Algorithm, FailureMode, Grants, KeySource, PolicyConfig, PolicyLimits, SecretConfig, VerifierConfig};
+pub use plugins::{CompilerConfig, PluginsConfig};
+pub use policy::{
+    Algorithm, FailureMode, Grants, Isolation, KeySource, PolicyConfig, PolicyLimits, SecretConfig, VerifierConfig,
+};
 pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
@@ -76,20 +80,6 @@ pub struct AdminConfig {
 impl Default for AdminConfig {
     fn default() -> Self {
         Self { address: std::net::SocketAddr::from(([127, 0, 0, 1], 9901)) }
-    }
-}
-
-/// Where compiled plugins are found.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PluginsConfig {
-    /// The drop folder: every `*.wasm` in it is a plugin named after the file. Relative to the configuration file.
-    pub folder: PathBuf,
-}
-
-impl Default for PluginsConfig {
-    fn default() -> Self {
-        Self { folder: PathBuf::from("plugins") }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The only code that names wasmtime: engine, plugins, policies, chains.
 
+mod artifact;
 mod bindings;
+mod cache;
 mod call;
 mod called;
 mod chain;
+mod compiler;
 mod core_module;
 mod engine;
 mod grants;
@@ -11,17 +14,25 @@ mod grants;
 mod handles;
 mod host_services;
 mod host_types;
+mod image;
 mod package;
 mod policy;
+mod prepare;
+mod prepared;
+mod run;
+mod sandbox;
+mod warm;
 
 pub use call::CallBody;
 pub use chain::{Chain, Flow, Held, StreamEnding, StreamStep, join};
+pub use compiler::{Compiler, serve_one};
 pub use engine::Engine;
-pub use package::{Description, FILE_MAX, Plugin, SharedPlugin, hash_of};
+pub use package::{Description, FILE_MAX, Facts, Plugin, SharedPlugin, hash_of};
 pub use policy::Policy;
+pub use prepared::Preparation;
 
 /// A phase of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the contract documents each")]
 pub enum Phase {

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use rustls::ServerConfig;
 
 use crate::config::{Config, RouteConfig};
-use crate::plugin::{Chain, Engine, Policy, SharedPlugin};
+use crate::plugin::{Chain, Compiler, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{LimitStore, Secrets, Verifier};
 use crate::telemetry::Metrics;
@@ -24,8 +24,8 @@ pub use build::Inputs;
 /// What outlives every snapshot.
 #[derive(Debug, Clone)]
 pub struct Shared {
-    /// Compiles and runs policies.
-    pub engine: Engine,
+    /// Prepares plugins for policies.
+    pub compiler: Arc<Compiler>,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     /// All limits: a reload refills no bucket.

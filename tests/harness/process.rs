@@ -17,8 +17,10 @@ pub fn gatewright() -> Command {
     };
     let binary = std::env::var_os("GATEWRIGHT_BIN").map_or_else(beside, PathBuf::from);
     assert!(binary.exists(), "{} is missing: build it first (`cargo build --release`)", binary.display());
+    // Not the user's own cache; and one for all, since most tests use the same plugins.
+    let cache = binary.with_file_name("test-cache");
     let mut command = Command::new(binary);
-    command.env_remove("GATEWRIGHT_WORKERS").stdin(Stdio::null());
+    command.env_remove("GATEWRIGHT_WORKERS").env("GATEWRIGHT_CACHE", cache).stdin(Stdio::null());
     command
 }
 

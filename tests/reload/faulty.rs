@@ -31,7 +31,7 @@ fn a_file_that_is_no_plugin_leaves_the_last_good_one() {
         });
         let plugin = plugin_status(&status);
         assert_eq!(plugin["hash"], plugin_status(&good)["hash"], "{name}");
-        assert!(plugin["compiled_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{plugin}");
+        assert!(plugin["loaded_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{plugin}");
         assert!(plugin["refused_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{plugin}");
         assert_ne!(plugin["refused_hash"], plugin["hash"], "{plugin}");
         let asked = gateway.admin_post("/reload");

@@ -34,8 +34,8 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
     let mut broken = false;
     for plugin in status.get("plugins").and_then(Value::as_array).into_iter().flatten() {
         let (name, hash) = (text(plugin, "name"), text(plugin, "hash"));
-        let mut line = match plugin.get("compiled_at").and_then(Value::as_str) {
-            Some(compiled) => format!("plugin {name:20} {} compiled {compiled}", short(&hash)),
+        let mut line = match plugin.get("loaded_at").and_then(Value::as_str) {
+            Some(loaded) => format!("plugin {name:20} {} loaded {loaded}", short(&hash)),
             None => format!("plugin {name:20} is not in use"),
         };
         if let Some(error) = plugin.get("last_error").and_then(Value::as_str) {

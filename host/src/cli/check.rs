@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CheckArgs, Format, print, print_error};
 use crate::config::Environment;
-use crate::plugin::Engine;
+use crate::plugin::{Compiler, Engine};
 use crate::reload::Loader;
 use crate::services::LimitStore;
 use crate::snapshot::Shared;
@@ -17,7 +17,7 @@ pub(super) const FAULTY: u8 = 2;
 
 pub(super) fn check(args: &CheckArgs, environment: Environment) -> anyhow::Result<u8> {
     let shared = Shared {
-        engine: Engine::start()?,
+        compiler: Arc::new(Compiler::new(Engine::for_preparing()?, args.config.cache(&environment), Vec::new())),
         metrics: Arc::new(Metrics::default()),
         limits: Arc::new(LimitStore::default()),
     };

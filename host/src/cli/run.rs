@@ -11,7 +11,7 @@ use super::check::FAULTY;
 use crate::admin::Admin;
 use crate::config::Environment;
 use crate::mock;
-use crate::plugin::Engine;
+use crate::plugin::{Compiler, Engine};
 use crate::proxy::Gateway;
 use crate::reload::{self, Loader, ReloadHandle};
 use crate::server::Server;
@@ -32,14 +32,14 @@ pub struct RunArgs {
     mock: Option<std::net::SocketAddr>,
 }
 
-pub(super) fn run(args: &RunArgs, mut environment: Environment) -> anyhow::Result<u8> {
+pub(super) fn run(args: &RunArgs, mut environment: Environment, log: Vec<String>) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if let Some(address) = args.mock {
         let mock = runtime.block_on(start_mock(address))?;
         environment.insert("MOCK".to_owned(), mock.to_string());
     }
     let shared = Shared {
-        engine: Engine::start()?,
+        compiler: Arc::new(Compiler::new(Engine::start()?, args.config.cache(&environment), log)),
         metrics: Arc::new(Metrics::default()),
         limits: Arc::new(LimitStore::default()),
     };

@@ -23,6 +23,9 @@ pub struct PolicyConfig {
     /// What happens to an exchange for which the policy gives no decision: a trap, a deadline, a failure.
     #[serde(default)]
     pub on_failure: FailureMode,
+    /// Whether calls share an instance.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// What one call may use.
     #[serde(default)]
     pub limits: PolicyLimits,
@@ -37,6 +40,7 @@ impl PolicyConfig {
             config: no_settings(),
             grants: Grants::default(),
             on_failure: FailureMode::default(),
+            isolation: Isolation::default(),
             limits: PolicyLimits::default(),
         }
     }
@@ -67,6 +71,18 @@ pub enum FailureMode {
     Closed,
     /// The exchange goes on as if the policy had not been there; it is counted.
     Open,
+}
+
+/// Whether calls of a policy share an instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Every call has an instance of its own, and its memory is gone afterwards.
+    #[default]
+    Fresh,
+    /// An instance serves one call after another, 10000 at most: several times cheaper, but what the guest keeps in its
+    /// memory from one client's request is there in the next one's. Any failure ends the instance.
+    Warm,
 }
 
 /// What one call of a policy may use.

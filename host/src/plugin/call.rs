@@ -19,7 +19,8 @@ pub(super) struct Call {
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) body: Option<CallBody>,
     pub(super) replies: Vec<Reply>,
-    pub(super) secrets: Vec<Secret>,
+    /// The secrets that are open, each with whether its bytes may be seen.
+    pub(super) secrets: Vec<(Secret, bool)>,
     pub(super) services: Arc<Services>,
     /// Whose state this is.
     pub(super) policy: u32,
@@ -45,7 +46,7 @@ pub struct CallBody {
 /// Bounds the memories of one store together, and remembers that a bound was met.
 #[derive(Debug)]
 pub(super) struct MemoryLimiter {
-    used: usize,
+    pub(super) used: usize,
     max: usize,
     pub(super) exceeded: bool,
 }
@@ -75,6 +76,24 @@ impl Call {
             until: Instant::now(),
             wasi: None,
         }
+    }
+
+    /// Lends it what the next call is about. What an earlier call in the same store held is gone.
+    pub(super) fn begin(&mut self, exchange: Box<Exchange>, body: Option<CallBody>) {
+        self.exchange = Some(exchange);
+        self.body = body;
+        self.replies.clear();
+        self.secrets.clear();
+    }
+
+    /// Whether the guest's runtime keeps handles of the empty world.
+    pub(super) fn holds_handles(&self) -> bool {
+        self.wasi.as_ref().is_some_and(|wasi| !wasi.table.is_empty())
+    }
+
+    /// Whether the guest's runtime printed anything.
+    pub(super) fn has_output(&self) -> bool {
+        self.wasi.as_ref().is_some_and(|wasi| !wasi.output.contents().is_empty())
     }
 
     /// Adds the empty world.
@@ -113,15 +132,19 @@ impl Call {
         if error.is::<PoolConcurrencyLimitError>() {
             return Error::new(Reason::Overloaded, "every policy instance is in use");
         }
-        let detail = format!("{error:#}").lines().next().unwrap_or("").to_owned();
-        let detail = format!("policy {:?}: {}", self.services.policy, shorten(&detail, error));
         let reason = match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Reason::PolicyDeadline,
             _ if self.memory.exceeded => Reason::PolicyMemory,
             _ => Reason::PolicyTrapped,
         };
-        Error::new(reason, detail)
+        Error::new(reason, format!("policy {:?}: {}", self.services.policy, cause(error)))
     }
+}
+
+/// Why a call failed, in a line.
+pub(super) fn cause(error: &wasmtime::Error) -> String {
+    let first = format!("{error:#}").lines().next().unwrap_or("").to_owned();
+    shorten(&first, error)
 }
 
 /// The last cause says more than the first, which is only where it happened.

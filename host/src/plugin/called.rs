@@ -68,7 +68,19 @@ impl Called<Transformed> {
     }
 }
 
+impl<R> Called<(R, Vec<Reply>)> {
+    /// Where replies are of no use.
+    pub(super) fn without_replies(self) -> Called<R> {
+        self.map(|(result, _)| result)
+    }
+}
+
 impl<R> Called<R> {
+    pub(super) fn map<S>(self, map: impl FnOnce(R) -> S) -> Called<S> {
+        let Self { exchange, body, result } = self;
+        Called { exchange, body, result: result.map(map) }
+    }
+
     /// The writes of a call stay if it returned well, and else never were.
     fn settle(mut self) -> Self {
         if self.result.is_ok() {

@@ -123,7 +123,7 @@ impl Chain {
     #[must_use]
     pub fn body_max(&self, name: &str, phase: Phase, otherwise: u64) -> u64 {
         let bounds =
-            self.0.iter().filter(|policy| policy.has(phase)).filter_map(|policy| policy.description.bytes(name));
+            self.0.iter().filter(|policy| policy.has(phase)).filter_map(|policy| policy.description().bytes(name));
         bounds.min().unwrap_or(otherwise).min(otherwise)
     }
 

@@ -1,5 +1,7 @@
 //! Makes a component of a core module, so that what a compiler leaves can be dropped in as it is.
 
+use std::borrow::Cow;
+
 use anyhow::{Context, bail};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
@@ -26,7 +28,7 @@ const CONTRACT: [(&str, &str); 14] = [
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileKind {
+enum FileKind {
     Component,
     CoreModule,
 }
@@ -36,7 +38,7 @@ impl FileKind {
     ///
     /// # Errors
     /// What the file is instead.
-    pub(super) fn of(bytes: &[u8]) -> anyhow::Result<Self> {
+    fn of(bytes: &[u8]) -> anyhow::Result<Self> {
         if wasmtime::Engine::detect_precompiled(bytes).is_some() {
             bail!("is compiled already: only WebAssembly is loaded, since native code cannot be checked");
         }
@@ -50,11 +52,25 @@ impl FileKind {
     }
 }
 
+/// The component in a file, which may be one or be made one.
+///
+/// # Errors
+/// What is wrong with the file, in words for its author.
+pub(super) fn component_in(file: &[u8]) -> anyhow::Result<Cow<'_, [u8]>> {
+    match FileKind::of(file)? {
+        FileKind::Component => {
+            wasmparser::Validator::new().validate_all(file).context("validate")?;
+            Ok(file.into())
+        }
+        FileKind::CoreModule => Ok(component_of(file)?.into()),
+    }
+}
+
 /// A component of a core module; the contract's world is added where the module does not name one.
 ///
 /// # Errors
 /// What the module lacks.
-pub(super) fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut module = module.to_vec();
     if !has_world(&module)? {
         let exports = exports(&module)?;
@@ -64,14 +80,6 @@ pub(super) fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     encoder.validate(true).realloc_via_memory_grow(true);
     encoder.module(&module).context("read the core module")?;
     encoder.encode().context("make a component of the core module")
-}
-
-/// Whether a component is well-formed WebAssembly.
-///
-/// # Errors
-/// Where it is not.
-pub(super) fn validate(component: &[u8]) -> anyhow::Result<()> {
-    wasmparser::Validator::new().validate_all(component).context("validate").map(drop)
 }
 
 fn has_world(module: &[u8]) -> anyhow::Result<bool> {

@@ -1,21 +1,26 @@
 //! The one wasmtime engine: a pool of instances, a clock for deadlines, and everything off that no policy needs.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
+use super::sandbox::Sandbox;
+use super::warm::{WarmCount, WarmPool};
 use crate::telemetry::Metrics;
 
 /// Compiles and runs policies. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine(pub(super) wasmtime::Engine);
+pub struct Engine(pub(super) wasmtime::Engine, WarmCount);
 
 /// Instances at once. A policy that never waits holds one only while its worker runs it.
-const INSTANCES: u32 = 256;
+const INSTANCES: u32 = 512;
 /// Some components are many core modules: Python's is 38.
 const CORE_INSTANCES: u32 = INSTANCES * 40;
+/// Instances that are kept between calls, all policies together: the other half is for calls that need a fresh one.
+const WARM_MAX: usize = INSTANCES as usize / 2;
 /// The largest memory that an operator can allow.
 pub(super) const MEMORY_MAX: usize = 128 << 20;
 /// Memory up to this size is cleared in place, which is cheaper than giving it back.
@@ -25,7 +30,7 @@ const WASM_STACK: usize = 512 << 10;
 const TICK: Duration = Duration::from_millis(1);
 
 impl Engine {
-    /// An engine, and the thread that ticks for its deadlines as long as it lives.
+    /// An engine that serves, and the thread that ticks for its deadlines as long as it lives.
     ///
     /// # Errors
     /// Where the machine gives no memory or no thread.
@@ -47,10 +52,22 @@ impl Engine {
             .table_keep_resident(64 << 10)
             .async_stack_keep_resident(32 << 10)
             .max_unused_warm_slots(INSTANCES);
+        Self::with(InstanceAllocationStrategy::Pooling(pool))
+    }
+
+    /// An engine that compiles for one that serves: the same code, and memory only for the few instances it needs.
+    ///
+    /// # Errors
+    /// Where the machine gives no memory or no thread.
+    pub fn for_preparing() -> anyhow::Result<Self> {
+        Self::with(InstanceAllocationStrategy::OnDemand)
+    }
+
+    fn with(strategy: InstanceAllocationStrategy) -> anyhow::Result<Self> {
         let mut config = Config::new();
         // `gc` and `threads` are compiled in (two advisories hit builds without them) and off here.
         config
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .allocation_strategy(strategy)
             .strategy(Strategy::Cranelift)
             .cranelift_opt_level(OptLevel::Speed)
             .concurrency_support(false)
@@ -74,12 +91,24 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self(engine))
+        Ok(Self(engine, WarmCount::default()))
+    }
+
+    /// What compiled code must have been made for to run here.
+    pub(super) fn compatibility(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.0.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Prepares this thread for calls, which the first one would else pay for.
     pub fn enter_thread() {
         wasmtime::Engine::tls_eager_initialize();
+    }
+
+    /// Keeps an instance for the next call, if there is room.
+    pub(super) fn keep(&self, pool: &WarmPool, sandbox: Sandbox) {
+        pool.put(sandbox, &self.1, WARM_MAX);
     }
 
     /// Writes the pool's figures to the metrics.
@@ -88,6 +117,7 @@ impl Engine {
             metrics.instances.set(i64::try_from(pool.component_instances()).unwrap_or(i64::MAX));
             metrics.instance_memories.set(i64::try_from(pool.memories()).unwrap_or(i64::MAX));
             let bytes = u32::try_from(pool.unused_memory_bytes_resident()).unwrap_or(u32::MAX);
+            metrics.warm_instances.set(i64::try_from(self.1.now()).unwrap_or(i64::MAX));
             metrics.pool_bytes.set(f64::from(bytes));
         }
     }

@@ -6,15 +6,15 @@ use wasmtime::component::{HasData, Linker};
 
 use super::bindings::gatewright::policy::{clock, crypto, limits, log, metrics, secrets, types};
 use super::call::Call;
-use super::engine::MEMORY_MAX;
-use super::package::SharedPlugin;
+use super::engine::{Engine, MEMORY_MAX};
+use super::package::Facts;
 use crate::config::PolicyConfig;
 
 /// Faults, each with a pointer into the policy.
-pub(super) fn check_grants(config: &PolicyConfig, plugin: &SharedPlugin) -> Vec<(String, String)> {
+pub(super) fn check_grants(config: &PolicyConfig, facts: &Facts) -> Vec<(String, String)> {
     let grants = &config.grants;
     let mut faults = Vec::new();
-    for power in &plugin.powers {
+    for power in &facts.powers {
         let (granted, how) = match power.as_str() {
             "limits" => (grants.limits, "limits: true"),
             "crypto" => (grants.crypto, "crypto: true"),
@@ -54,10 +54,10 @@ impl HasData for HasCall {
 }
 
 /// Links exactly the powers that the plugin imports, which are granted.
-pub(super) fn linker(plugin: &SharedPlugin) -> wasmtime::Result<Linker<Call>> {
-    let mut linker = Linker::new(&plugin.engine.0);
+pub(super) fn linker(engine: &Engine, facts: &Facts) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(&engine.0);
     types::add_to_linker::<_, HasCall>(&mut linker, |call| call)?;
-    for power in &plugin.powers {
+    for power in &facts.powers {
         match power.as_str() {
             "log" => log::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "clock" => clock::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
@@ -68,7 +68,7 @@ pub(super) fn linker(plugin: &SharedPlugin) -> wasmtime::Result<Linker<Call>> {
             _ => {}
         }
     }
-    if plugin.wasi {
+    if facts.wasi {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     }
     Ok(linker)

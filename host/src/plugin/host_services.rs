@@ -195,17 +195,16 @@ impl secrets::HostSecret for Call {
             wasmtime::bail!("more than {SECRETS_MAX} secrets open in one call");
         }
         let may_reveal = granted.reveal.contains(&name);
-        // The lowest bit of a handle's number says whether the bytes may be seen.
-        let handle = u32::try_from(self.secrets.len())? << 1 | u32::from(may_reveal);
-        self.secrets.push(secret.clone());
+        let handle = u32::try_from(self.secrets.len())?;
+        self.secrets.push((secret.clone(), may_reveal));
         Ok(Ok(Resource::new_own(handle)))
     }
 
     fn reveal(&mut self, secret: Resource<SecretHandle>) -> Result<Result<Vec<u8>, secrets::SecretError>> {
-        if secret.rep() & 1 == 0 {
-            return Ok(Err(secrets::SecretError::NotGranted));
+        match self.open_secret(&secret)? {
+            (secret, true) => Ok(Ok(secret.bytes().to_vec())),
+            (_, false) => Ok(Err(secrets::SecretError::NotGranted)),
         }
-        Ok(Ok(self.secret(&secret)?.bytes().to_vec()))
     }
 
     fn matches(&mut self, secret: Resource<SecretHandle>, candidate: Vec<u8>) -> Result<bool> {
@@ -218,8 +217,13 @@ impl secrets::HostSecret for Call {
 }
 
 impl Call {
+    /// A secret that this call opened, and whether its bytes may be seen.
+    fn open_secret(&self, secret: &Resource<SecretHandle>) -> Result<&(crate::services::Secret, bool)> {
+        self.secrets.get(secret.rep() as usize).ok_or_else(|| wasmtime::format_err!("there is no such secret"))
+    }
+
     fn secret(&self, secret: &Resource<SecretHandle>) -> Result<&crate::services::Secret> {
-        self.secrets.get((secret.rep() >> 1) as usize).ok_or_else(|| wasmtime::format_err!("there is no such secret"))
+        self.open_secret(secret).map(|(secret, _)| secret)
     }
 }
 

@@ -1,40 +1,45 @@
-//! A compiled plugin: read, made a component, compiled, asked for its phases and powers.
+//! A plugin: a file, and what its imports and exports say of it.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
 
-use super::core_module::{FileKind, component_of, validate};
-use super::engine::Engine;
 use super::{Phase, bindings};
 
-/// A compiled plugin.
+/// A plugin: a file in the drop folder that could be one.
 pub struct Plugin {
     /// The name of its file without `.wasm`.
     pub name: String,
     /// SHA-256 of its file, in hexadecimal.
     pub hash: String,
-    /// Bytes of its file.
-    pub size: usize,
-    /// When it was compiled.
-    pub compiled_at: SystemTime,
+    /// When it was loaded.
+    pub loaded_at: SystemTime,
+    /// Its phases and powers.
+    pub facts: Facts,
+    /// Its file.
+    pub(super) file: Bytes,
+}
+
+/// What a component's imports and exports say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
     /// The phases it takes part in.
     pub phases: Vec<Phase>,
     /// The services it imports.
     pub powers: Vec<String>,
-    /// Whether it imports WASI, and so may wait.
+    /// Whether it imports WASI.
     pub wasi: bool,
-    pub(super) engine: Engine,
-    pub(super) component: Component,
+    /// Whether it imports randomness from WASI.
+    pub random: bool,
 }
 
 /// What a plugin says of itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description {
     /// JSON Schema of its configuration.
     pub config_schema: serde_json::Value,
@@ -57,76 +62,52 @@ const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:
 const WASI_SOCKETS: &str = "wasi:sockets/";
 
 impl Plugin {
-    /// Compiles the bytes of a file.
-    ///
-    /// # Errors
-    /// What is wrong with the file, in words for its author.
-    pub fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> anyhow::Result<Self> {
-        let hash = hash_of(bytes);
-        let made;
-        let component = match FileKind::of(bytes)? {
-            FileKind::Component => bytes,
-            FileKind::CoreModule => {
-                made = component_of(bytes)?;
-                &made
-            }
-        };
-        let component = Component::new(&engine.0, component).map_err(anyhow::Error::from).context("compile")?;
-        let mut plugin = Self {
-            name: name.to_owned(),
-            hash,
-            size: bytes.len(),
-            compiled_at: SystemTime::now(),
-            phases: Vec::new(),
-            powers: Vec::new(),
-            wasi: false,
-            engine: engine.clone(),
-            component,
-        };
-        plugin.read_type()?;
-        plugin.component.initialize_copy_on_write_image().map_err(anyhow::Error::from).context("map its memory")?;
-        Ok(plugin)
+    /// A plugin of a file that was looked at.
+    #[must_use]
+    pub fn new(name: &str, file: Bytes, facts: Facts) -> Self {
+        Self { name: name.to_owned(), hash: hash_of(&file), loaded_at: SystemTime::now(), facts, file }
     }
 
-    /// Whether the bytes of a file could be a plugin, without compiling them.
-    ///
-    /// # Errors
-    /// What is wrong with the file.
-    pub fn check(bytes: &[u8]) -> anyhow::Result<()> {
-        match FileKind::of(bytes)? {
-            FileKind::Component => validate(bytes),
-            FileKind::CoreModule => component_of(bytes).map(drop),
-        }
+    /// Bytes of its file.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.file.len()
     }
+}
 
+impl Facts {
     /// The phases from the exports, the powers from the imports.
-    fn read_type(&mut self) -> anyhow::Result<()> {
-        let ty = self.component.component_type();
-        for (name, _) in ty.imports(&self.engine.0) {
+    ///
+    /// # Errors
+    /// Why it is no policy of this contract.
+    pub(super) fn read(component: &[u8]) -> anyhow::Result<Self> {
+        let (imports, exports) = names(component)?;
+        let mut facts = Self::default();
+        for name in imports {
             let service = name.strip_prefix(PACKAGE).and_then(|name| name.strip_suffix(VERSION));
             match service {
                 Some(service) if SERVICES.contains(&service) => {
                     if service != "types" {
-                        self.powers.push(service.to_owned());
+                        facts.powers.push(service.to_owned());
                     }
                 }
                 Some(_) => bail!("imports {name}, which this gateway does not have"),
                 None if WASI.iter().any(|known| name.starts_with(known)) || name.starts_with(WASI_SOCKETS) => {
-                    self.wasi = true;
+                    facts.wasi = true;
+                    facts.random |= name.starts_with("wasi:random/");
                 }
                 None => bail!("imports {name}: a policy may import {PACKAGE}*{VERSION} and WASI 0.2 without http"),
             }
         }
-        let exports: Vec<&str> = ty.exports(&self.engine.0).map(|(name, _)| name).collect();
-        let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}{VERSION}").as_str());
+        let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}{VERSION}"));
         if !has("lifecycle") {
             bail!("does not export {PACKAGE}lifecycle{VERSION}: it is no policy of this contract");
         }
-        self.phases = Phase::ALL.into_iter().filter(|phase| has(phase.name())).collect();
-        if self.phases.is_empty() {
+        facts.phases = Phase::ALL.into_iter().filter(|phase| has(phase.name())).collect();
+        if facts.phases.is_empty() {
             bail!("exports no phase, so it could never be called");
         }
-        Ok(())
+        Ok(facts)
     }
 
     /// Whether it takes part in a phase.
@@ -134,6 +115,35 @@ impl Plugin {
     pub fn has(&self, phase: Phase) -> bool {
         self.phases.contains(&phase)
     }
+
+    /// Whether a call may wait for something, and so needs a stack of its own.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        self.wasi
+    }
+}
+
+/// The names of a component's own imports and exports.
+fn names(component: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_u32);
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        match payload? {
+            wasmparser::Payload::Version { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            wasmparser::Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            wasmparser::Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
 }
 
 /// SHA-256 in hexadecimal.
@@ -151,6 +161,11 @@ impl Description {
         }
         let config_schema = serde_json::from_str(&descriptor.config_schema).context("its config-schema is not JSON")?;
         Ok(Self { config_schema, attributes: descriptor.attributes })
+    }
+
+    /// Of a plugin that was not asked yet.
+    pub(super) const fn unknown() -> Self {
+        Self { config_schema: serde_json::Value::Null, attributes: Vec::new() }
     }
 
     /// A bound on bytes that it states under a name.

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use super::Source;
 use super::files::Files;
-use crate::config::{Config, Document, Faults, KeySource, Place, SecretConfig};
-use crate::plugin::{Plugin, SharedPlugin, hash_of};
+use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, SecretConfig};
+use crate::plugin::{Compiler, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
 
 /// Reads everything that is configured.
@@ -16,7 +16,7 @@ use crate::snapshot::{Inputs, Shared, Snapshot};
 pub struct Loader {
     source: Source,
     files: Files,
-    /// Compiled plugins by name: the last good one of each.
+    /// Plugins by name: the last good one of each.
     plugins: BTreeMap<String, SharedPlugin>,
     /// The hash of the newest file of each plugin, and why it cannot be used.
     newest: BTreeMap<String, (String, Option<String>)>,
@@ -39,7 +39,7 @@ pub struct Loaded {
     pub refused: BTreeMap<String, (String, SystemTime)>,
     /// Plugins that serve on although their file is gone.
     pub missing: BTreeSet<String>,
-    /// Plugins in the drop folder that no policy uses: they are checked and not compiled.
+    /// Plugins in the drop folder that no policy uses: they are checked and not prepared.
     pub unused: BTreeSet<String>,
     /// Whether everything was as at the last look.
     pub looked_again: bool,
@@ -121,7 +121,7 @@ impl Loader {
             hash,
             previous: previous.cloned(),
         };
-        loaded.result = build(&inputs, shared).map(|snapshot| Some(Arc::new(snapshot)));
+        loaded.result = Snapshot::build(&inputs, shared).map(|snapshot| Some(Arc::new(snapshot)));
         loaded
     }
 
@@ -148,7 +148,7 @@ impl Loader {
         Err(faults)
     }
 
-    /// Compiles what is new in the drop folder and used. A file that is gone or cannot be used leaves the last good one.
+    /// Looks at what is new in the drop folder. A file that is gone or cannot be used leaves the last good one.
     fn plugins(
         &mut self,
         document: &Document,
@@ -162,7 +162,8 @@ impl Loader {
         let mut present = BTreeSet::new();
         for path in wasm_files(&folder) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            if let Err(error) = self.plugin(&name, &path, used.contains(&name).then_some(shared)) {
+            let bounds = &config.plugins.compiler;
+            if let Err(error) = self.plugin((&name, &path), used.contains(&name), (&shared.compiler, bounds)) {
                 self.newest.insert(name.clone(), (String::new(), Some(error.to_string())));
             }
             if let Some((_, Some(error))) = self.newest.get(&name) {
@@ -190,15 +191,20 @@ impl Loader {
         }
     }
 
-    /// Looks at a plugin's file; compiles it, where it is used, if it is new.
-    fn plugin(&mut self, name: &str, path: &Path, used: Option<&Shared>) -> std::io::Result<()> {
+    /// Looks at a plugin's file, if it is new.
+    fn plugin(
+        &mut self,
+        (name, path): (&str, &Path),
+        used: bool,
+        (compiler, bounds): (&Compiler, &CompilerConfig),
+    ) -> std::io::Result<()> {
         let (hash, bytes) = self.files.read(path)?;
         let known = self.newest.get(name).filter(|(known, _)| *known == hash);
-        let compiled = self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash);
-        if known.is_some_and(|(_, error)| error.is_some() || compiled || used.is_none()) {
+        let loaded = self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash);
+        if known.is_some_and(|(_, error)| error.is_some() || loaded || !used) {
             return Ok(());
         }
-        if compiled {
+        if loaded {
             self.newest.insert(name.to_owned(), (hash, None));
             return Ok(());
         }
@@ -206,15 +212,12 @@ impl Loader {
             Some(bytes) => bytes,
             None => self.files.read_again(path)?,
         };
-        let looked_at = match used {
-            Some(shared) => Plugin::compile(&shared.engine, name, &bytes).map(Some),
-            None => Plugin::check(&bytes).map(|()| None),
-        };
-        let error = match looked_at {
-            Ok(None) => None,
-            Ok(Some(plugin)) => {
-                tracing::info!(plugin = name, hash, size = plugin.size, "plugin compiled");
-                self.plugins.insert(name.to_owned(), Arc::new(plugin));
+        let error = match compiler.check(name, bytes.into(), bounds) {
+            Ok(plugin) => {
+                if used {
+                    tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");
+                    self.plugins.insert(name.to_owned(), Arc::new(plugin));
+                }
                 None
             }
             Err(error) => {
@@ -240,18 +243,6 @@ impl Loader {
 
 const DOCUMENT_READS_MAX: u32 = 40;
 const STILL: std::time::Duration = std::time::Duration::from_millis(20);
-
-/// Proves a snapshot, on a small runtime of its own: a policy may wait while it is configured.
-fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Snapshot, Faults> {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(Snapshot::build(inputs, shared)),
-        Err(error) => {
-            let mut faults = Faults::default();
-            faults.add(&inputs.document.place(""), "", format!("no runtime to configure policies on: {error}"));
-            Err(faults)
-        }
-    }
-}
 
 fn wasm_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };

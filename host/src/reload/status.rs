@@ -42,7 +42,7 @@ pub struct LastError {
     pub faults: Vec<Fault>,
 }
 
-/// A plugin. One that no policy uses is not compiled, and has a name only.
+/// A plugin. One that no policy uses is not prepared, and has a name only.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PluginStatus {
     /// Its name.
@@ -51,8 +51,8 @@ pub struct PluginStatus {
     pub hash: Option<String>,
     /// Bytes of that file.
     pub size: Option<usize>,
-    /// When it was compiled.
-    pub compiled_at: Option<String>,
+    /// When it was loaded.
+    pub loaded_at: Option<String>,
     /// The phases it takes part in.
     pub phases: Vec<Phase>,
     /// The services it uses.
@@ -74,8 +74,12 @@ pub struct PolicyStatus {
     pub plugin: String,
     /// SHA-256 of the plugin's file.
     pub hash: String,
-    /// How an instance gets its configuration: every instance is configured anew.
+    /// How an instance gets its configuration: `snapshot`, from an image of the memory that `configure` left, or
+    /// `per-instance`, where `configure` runs in each.
     pub prepared: &'static str,
+    /// Why there is no image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_no_snapshot: Option<String>,
 }
 
 /// A token verifier.
@@ -93,7 +97,8 @@ impl Status {
             name: name.clone(),
             plugin: policy.plugin.name.clone(),
             hash: policy.plugin.hash.clone(),
-            prepared: "per-instance",
+            prepared: policy.preparation().word(),
+            why_no_snapshot: policy.preparation().why().map(str::to_owned),
         });
         let verifiers = snapshot.verifiers.iter();
         Self {
@@ -135,10 +140,10 @@ fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
         plugins.push(PluginStatus {
             name: name.clone(),
             hash: Some(plugin.hash.clone()),
-            size: Some(plugin.size),
-            compiled_at: Some(rfc3339(plugin.compiled_at)),
-            phases: plugin.phases.clone(),
-            powers: plugin.powers.clone(),
+            size: Some(plugin.size()),
+            loaded_at: Some(rfc3339(plugin.loaded_at)),
+            phases: plugin.facts.phases.clone(),
+            powers: plugin.facts.powers.clone(),
             last_error,
             refused_hash: None,
             refused_at: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::tls::server_config;
@@ -38,6 +38,31 @@ pub struct Inputs<'a> {
     pub previous: Option<Arc<Snapshot>>,
 }
 
+/// Does something with each of many, as many at once as there are cores; the results are in order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((index, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, items.get(index)?)))
+        {
+            done.push((index, work(item)));
+        }
+        done
+    };
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..cores.min(items.len())).map(|_| scope.spawn(worker)).collect();
+        let mut results = worker();
+        for worker in workers {
+            results.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        results
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 static POLICY_IDS: AtomicU32 = AtomicU32::new(1);
 
 /// A snapshot in the making.
@@ -53,12 +78,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// Every fault with its place.
-    pub async fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Self, Faults> {
+    pub fn build(inputs: &Inputs<'_>, shared: &Shared) -> Result<Self, Faults> {
         let (config, faults) = (inputs.config.clone(), inputs.faults.clone());
         let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
-        let policies = builder.policies(&secrets, &verifiers).await;
+        let policies = builder.policies(&secrets, &verifiers);
         let upstreams = builder.upstreams(&policies);
         let routes = builder.routes(&policies, &upstreams);
         let listeners = builder.listeners();
@@ -172,25 +197,23 @@ impl Builder<'_> {
         Ok(Some(keys))
     }
 
-    async fn policies(
+    fn policies(
         &mut self,
         secrets: &Arc<Secrets>,
         verifiers: &Arc<BTreeMap<String, Arc<Verifier>>>,
     ) -> BTreeMap<String, Arc<Policy>> {
         let buckets = Arc::new(self.buckets());
-        let mut policies = BTreeMap::new();
+        let mut wanted = Vec::new();
         for (name, config) in self.config.policies.clone() {
-            let at = format!("/policies/{name}");
-            let what = format!("policy {name:?}");
             for secret in config.grants.secrets.iter().chain(&config.grants.reveal) {
                 if !self.declares("secrets", secret) {
                     let message = unknown("secret", secret, secrets.0.keys().map(String::as_str));
-                    self.fault(format!("{at}/grants"), format!("{what}: {message}"));
+                    self.fault(format!("/policies/{name}/grants"), format!("policy {name:?}: {message}"));
                 }
             }
             let Some(plugin) = self.inputs.plugins.get(&config.plugin).cloned() else {
                 let message = self.no_plugin(&config.plugin);
-                self.fault(format!("{at}/plugin"), format!("{what}: {message}"));
+                self.fault(format!("/policies/{name}/plugin"), format!("policy {name:?}: {message}"));
                 continue;
             };
             let services = Arc::new(Services {
@@ -203,10 +226,18 @@ impl Builder<'_> {
                 secrets: secrets.clone(),
                 verifiers: verifiers.clone(),
             });
+            wanted.push((name, config, plugin, services));
+        }
+        let compiler = (&*self.shared.compiler, &self.config.plugins.compiler);
+        let built = in_parallel(&wanted, |(_, config, plugin, services)| {
             let id = POLICY_IDS.fetch_add(1, Ordering::Relaxed);
-            match Policy::build(id, &config, plugin, services).await {
+            Policy::build(id, config, plugin.clone(), services.clone(), compiler)
+        });
+        let mut policies = BTreeMap::new();
+        for ((name, ..), built) in wanted.into_iter().zip(built) {
+            match built {
                 Ok(policy) => drop(policies.insert(name, Arc::new(policy))),
-                Err(faults) => self.faults_below(&at, &what, faults),
+                Err(faults) => self.faults_below(&format!("/policies/{name}"), &format!("policy {name:?}"), faults),
             }
         }
         policies

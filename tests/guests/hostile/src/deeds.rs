@@ -1,5 +1,6 @@
 //! Deeds in a phase that decides.
 
+use std::cell::Cell;
 use std::hint::black_box;
 
 use gatewright_sdk::{Body, Decision, Exchange, Failure, Reply, Scalar, crypto, failure, limits, log, metrics};
@@ -43,12 +44,26 @@ fn probe(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Result<Deci
         "slow-pointers" => content.map(slow_pointers).unwrap_or_default(),
         "slow-patch" => content.map(slow_patch).unwrap_or_default(),
         "pointers" => content.map(pointers).unwrap_or_default(),
+        "grow-some" => {
+            drop(black_box(vec![1_u8; 6 << 20]));
+            "grown".to_owned()
+        }
+        "tally" => tally().to_string(),
         "large-body" => content.map(large_body).unwrap_or_default(),
         _ => return Err(failure("unknown-deed", deed)),
     };
     let reply = Reply::new(200);
     reply.set_body("text/plain", answer.as_bytes());
     Ok(Decision::Answer(reply))
+}
+
+/// How often this instance was asked.
+fn tally() -> u32 {
+    thread_local! {
+        static ASKED: Cell<u32> = const { Cell::new(0) };
+    }
+    ASKED.set(ASKED.get() + 1);
+    ASKED.get()
 }
 
 /// Never ends.

@@ -1,0 +1,154 @@
+//! Calls a policy in a sandbox: lends it the exchange, and takes it back whatever happens.
+
+use std::time::Instant;
+
+use wasmtime::component::{Lift, Resource, TypedFunc};
+
+use super::Phase;
+use super::bindings::exports::gatewright::policy::on_event;
+use super::call::{Call, CallBody};
+use super::called::{Answer, Called, Decided, Outcome, Transformed};
+use super::handles::{BodyHandle, ExchangeHandle};
+use super::policy::Policy;
+use super::prepared::Preparation;
+use super::sandbox::{Parameters, Results, Sandbox};
+use super::warm::WarmPool;
+use crate::error::{Error, Reason};
+use crate::exchange::{Exchange, Reply, Timing};
+
+impl Policy {
+    /// Calls a phase that looks at headers.
+    pub(super) async fn decide(&self, phase: Phase, exchange: Box<Exchange>) -> Called<Decided> {
+        let called: Called<Answer> = self.run(phase, (exchange, None), (ExchangeHandle::borrow(),)).await;
+        self.counted(phase, called.decided(&self.name))
+    }
+
+    /// Calls a phase that looks at a whole body.
+    pub(super) async fn decide_on_body(
+        &self,
+        phase: Phase,
+        exchange: Box<Exchange>,
+        body: CallBody,
+    ) -> Called<Decided> {
+        let parameters = (ExchangeHandle::borrow(), BodyHandle::borrow());
+        let called: Called<Answer> = self.run(phase, (exchange, Some(body)), parameters).await;
+        self.counted(phase, called.decided(&self.name))
+    }
+
+    /// Hands over a batch of events.
+    pub(super) async fn transform(
+        &self,
+        exchange: Box<Exchange>,
+        events: &[crate::body::Event],
+        ending: on_event::Ending,
+    ) -> Called<Outcome> {
+        let events: Vec<on_event::Event> =
+            events.iter().map(|event| on_event::Event { name: event.name.clone(), data: event.data.clone() }).collect();
+        let parameters = (ExchangeHandle::borrow(), events, ending);
+        let called: Called<Transformed> = self.run(Phase::OnEvent, (exchange, None), parameters).await;
+        self.counted(Phase::OnEvent, called.transformed(&self.name))
+    }
+
+    /// Tells it that an exchange is over.
+    pub(super) async fn tell(&self, exchange: Box<Exchange>) -> Called<()> {
+        let called = self.enter::<_, ()>(Phase::OnLog, (exchange, None), (ExchangeHandle::borrow(),)).await;
+        self.counted(Phase::OnLog, called.without_replies())
+    }
+
+    /// Calls a phase that returns something.
+    async fn run<P, R>(
+        &self,
+        phase: Phase,
+        subject: (Box<Exchange>, Option<CallBody>),
+        parameters: P,
+    ) -> Called<(R, Vec<Reply>)>
+    where
+        P: Parameters,
+        R: Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
+        (R,): Results,
+    {
+        self.enter::<P, (R,)>(phase, subject, parameters).await.map(|((result,), replies)| (result, replies))
+    }
+
+    /// Counts a call by what became of it; a guest that says that it failed has failed.
+    fn counted<R>(&self, phase: Phase, called: Called<R>) -> Called<R> {
+        match (&called.result, self.measured(phase)) {
+            (Ok(_), Some(measured)) => drop(measured.returned.inc()),
+            _ => drop(self.services.metrics.policy_calls.get_or_create(&self.labels(phase, "failed")).inc()),
+        }
+        called
+    }
+
+    /// Calls the function of a phase in a sandbox. The exchange comes back whatever happens; where the call failed, the
+    /// body is as it was.
+    async fn enter<P: Parameters, R: Results>(
+        &self,
+        phase: Phase,
+        (mut exchange, body): (Box<Exchange>, Option<CallBody>),
+        parameters: P,
+    ) -> Called<(R, Vec<Reply>)> {
+        let Some(measured) = self.measured(phase) else {
+            return Called { exchange, body, result: Err(Error::new(Reason::Internal, "the phase is not exported")) };
+        };
+        exchange.begin();
+        let whole_body = body.is_some();
+        let limits = &self.config.limits;
+        let deadline = if whole_body { limits.body_deadline.0 } else { limits.deadline.0 };
+        let before = body.clone();
+        let mut sandbox = self.warm.as_ref().and_then(WarmPool::take).unwrap_or_else(|| self.sandbox());
+        sandbox.store.data_mut().begin(exchange, body);
+        let start = Instant::now();
+        sandbox.limit(deadline, whole_body);
+        let result = sandbox.within(deadline, async |sandbox| self.call(sandbox, phase, parameters).await).await;
+        let took = start.elapsed();
+        measured.seconds.observe(took.as_secs_f64());
+        let call = sandbox.store.data_mut();
+        call.log_output();
+        let replies = std::mem::take(&mut call.replies);
+        let result = result.map(|result| (result, replies)).map_err(|error| call.explain(&error));
+        let body = if result.is_ok() { call.body.take() } else { before };
+        let mut exchange = call.exchange.take().unwrap_or_else(|| Box::new(Exchange::lost()));
+        exchange.timings.push(Timing { policy: self.name.clone(), phase: phase.name(), took });
+        if let (Some(warm), Ok(_)) = (&self.warm, &result) {
+            self.engine.keep(warm, sandbox);
+        }
+        Called { exchange, body, result }
+    }
+
+    fn sandbox(&self) -> Sandbox {
+        let call = Call::new(self.services.clone(), self.id, self.config.limits.memory.as_usize());
+        let call = if self.plugin.facts.wasi { call.with_wasi() } else { call };
+        Sandbox::new(&self.engine, call, self.plugin.facts.waits())
+    }
+
+    /// Makes the instance where there is none, configures it where it does not start configured, and calls.
+    async fn call<P: Parameters, R: Results>(
+        &self,
+        sandbox: &mut Sandbox,
+        phase: Phase,
+        parameters: P,
+    ) -> wasmtime::Result<R> {
+        let made = sandbox.instantiate(&self.prepared.pre).await?;
+        if made && self.prepared.preparation != Preparation::Snapshot {
+            let configure: TypedFunc<(String,), (Result<(), String>,)> = sandbox.function(&self.prepared.configure)?;
+            let (configured,) = sandbox.call(&configure, (self.config_text.clone(),)).await?;
+            configured.map_err(|message| wasmtime::format_err!("configure failed: {message}"))?;
+        }
+        let handle = self.prepared.handle(phase).ok_or_else(|| wasmtime::format_err!("the phase is not exported"))?;
+        let function = sandbox.handle::<P, R>(phase, handle, self.warm.is_some())?;
+        sandbox.calls += 1;
+        sandbox.call(&function, parameters).await
+    }
+}
+
+impl ExchangeHandle {
+    fn borrow() -> Resource<Self> {
+        Resource::new_borrow(0)
+    }
+}
+
+impl BodyHandle {
+    fn borrow() -> Resource<Self> {
+        Resource::new_borrow(0)
+    }
+}
