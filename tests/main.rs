@@ -9,6 +9,7 @@ mod http2;
 mod mock;
 mod paths;
 mod policies;
+mod preview1;
 mod proxying;
 mod reload;
 mod sdks;

@@ -19,6 +19,7 @@ mod package;
 mod policy;
 mod prepare;
 mod prepared;
+mod preview1;
 mod run;
 mod sandbox;
 mod warm;

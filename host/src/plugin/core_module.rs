@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
 
-use super::Phase;
+use super::{Phase, preview1};
 
 /// The contract, as the module's world is built from it.
 const CONTRACT: [(&str, &str); 14] = [
@@ -76,9 +76,16 @@ fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
         let exports = exports(&module)?;
         embed_world(&mut module, &exports)?;
     }
+    let has_preview1 = preview1::is_imported(&module)?;
+    if has_preview1 {
+        module = preview1::guarded(&module).context("read the core module")?;
+    }
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).realloc_via_memory_grow(true);
     encoder.module(&module).context("read the core module")?;
+    if has_preview1 {
+        encoder.adapter(preview1::NAME, &preview1_adapter()?).context("read the adapter of WASI preview 1")?;
+    }
     encoder.encode().context("make a component of the core module")
 }
 
@@ -123,6 +130,26 @@ fn embed_world(module: &mut Vec<u8>, exports: &[String]) -> anyhow::Result<()> {
         bail!("exports no phase of gatewright:policy@0.1.0");
     }
     world.push('}');
+    embed(module, contract()?, &world)
+}
+
+/// The adapter with the world of its imports.
+fn preview1_adapter() -> anyhow::Result<Vec<u8>> {
+    let mut adapter = preview1::ADAPTER.to_vec();
+    let mut resolve = contract()?;
+    resolve.push_str("random.wit", preview1::RANDOM)?;
+    embed(&mut adapter, resolve, &format!("package gatewright:embedded;\n{}", preview1::WORLD))?;
+    Ok(adapter)
+}
+
+/// Adds the one world of a package to a module.
+fn embed(module: &mut Vec<u8>, mut resolve: Resolve, package: &str) -> anyhow::Result<()> {
+    let package = resolve.push_str("embedded.wit", package)?;
+    let world = resolve.select_world(&[package], None)?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+}
+
+fn contract() -> anyhow::Result<Resolve> {
     let mut resolve = Resolve::default();
     let mut contract = SourceMap::default();
     for (name, text) in CONTRACT {
@@ -130,7 +157,5 @@ fn embed_world(module: &mut Vec<u8>, exports: &[String]) -> anyhow::Result<()> {
     }
     let contract = contract.parse().map_err(|(_, error)| anyhow::anyhow!("{error:?}"))?;
     resolve.push_group(contract).map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let package = resolve.push_str("embedded.wit", &world)?;
-    let world = resolve.select_world(&[package], Some("policy"))?;
-    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+    Ok(resolve)
 }
