@@ -13,6 +13,7 @@ mod preview1;
 mod proxying;
 mod reload;
 mod sdks;
+mod services;
 mod streaming;
 mod tidy;
 mod tls;

@@ -1,6 +1,7 @@
 //! What may be written in the configuration, and nothing else: every field, its unit, its bounds and its default.
 
 mod fault;
+mod kv;
 mod limits;
 mod listener;
 mod plugins;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, Faults};
+pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
 pub use plugins::{CompilerConfig, PluginsConfig};
@@ -51,6 +53,8 @@ pub struct Config {
     pub policies: BTreeMap<String, PolicyConfig>,
     /// Rate buckets by name, shared by every policy that names one.
     pub limits: BTreeMap<String, BucketConfig>,
+    /// Stores of small values by name, for the `kv` service.
+    pub kv: BTreeMap<String, KvConfig>,
     /// Secrets by name, for the `secrets` service.
     pub secrets: BTreeMap<String, SecretConfig>,
     /// Token verifiers by name, for the `crypto` service.

@@ -2,6 +2,7 @@
 
 mod crypto;
 mod keys;
+mod kv;
 mod limits;
 mod log;
 mod secrets;
@@ -12,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use crypto::{DigestKind, JwtError, Verifier, hash, hmac, random, verify_hmac};
 pub use keys::KeySet;
+pub use kv::{KvBounds, KvEntry, KvError, KvStore};
 pub use limits::{Charge, Holdings, LimitError, LimitStore, Rate, Verdict};
 pub use log::LogGate;
 pub use secrets::{Secret, Secrets};
@@ -34,6 +36,8 @@ pub struct Services {
     pub limits: Arc<LimitStore>,
     /// The operator's buckets.
     pub buckets: Arc<BTreeMap<String, Rate>>,
+    /// The operator's stores.
+    pub kv: Arc<BTreeMap<String, KvStore>>,
     /// The operator's secrets.
     pub secrets: Arc<Secrets>,
     /// The operator's token verifiers.
@@ -51,6 +55,7 @@ impl Services {
             metrics: Arc::default(),
             limits: Arc::default(),
             buckets: Arc::default(),
+            kv: Arc::default(),
             secrets: Arc::default(),
             verifiers: Arc::default(),
         }

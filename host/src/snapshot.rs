@@ -1,6 +1,7 @@
 //! One validated, immutable state of everything configured. A request sees one from its first byte to its last.
 
 mod build;
+mod powers;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use rustls::ServerConfig;
 use crate::config::{Config, RouteConfig};
 use crate::plugin::{Chain, Compiler, Policy, SharedPlugin};
 use crate::route::Table;
-use crate::services::{LimitStore, Secrets, Verifier};
+use crate::services::{KvStore, LimitStore, Secrets, Verifier};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 
@@ -54,6 +55,7 @@ pub struct Snapshot {
     /// Token verifiers by name.
     pub verifiers: Arc<BTreeMap<String, Arc<Verifier>>>,
     secrets: Arc<Secrets>,
+    kv: Arc<BTreeMap<String, KvStore>>,
     /// The listeners, each with its TLS.
     pub listeners: BTreeMap<ListenerKey, Option<Arc<ServerConfig>>>,
     _live: LiveGauge,

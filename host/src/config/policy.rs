@@ -52,6 +52,8 @@ impl PolicyConfig {
 pub struct Grants {
     /// The `limits` service.
     pub limits: bool,
+    /// Names of stores (`kv:`) that it may read and write.
+    pub kv: Vec<String>,
     /// The `crypto` service.
     pub crypto: bool,
     /// Names of secrets that it may use without seeing their bytes.

@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
         "gatewright:policy/types.fields": super::handles::FieldsHandle,
         "gatewright:policy/types.body": super::handles::BodyHandle,
         "gatewright:policy/types.reply": super::handles::ReplyHandle,
+        "gatewright:policy/kv.store": super::handles::StoreHandle,
         "gatewright:policy/secrets.secret": super::handles::SecretHandle,
     },
 });

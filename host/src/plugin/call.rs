@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply};
-use crate::services::{LogGate, Secret, Services};
+use crate::services::{KvStore, LogGate, Secret, Services};
 
 /// What the store of one call holds. It is dropped with the store, whatever happened.
 pub(super) struct Call {
@@ -21,6 +21,7 @@ pub(super) struct Call {
     pub(super) replies: Vec<Reply>,
     /// The secrets that are open, each with whether its bytes may be seen.
     pub(super) secrets: Vec<(Secret, bool)>,
+    pub(super) stores: Vec<(String, KvStore)>,
     pub(super) services: Arc<Services>,
     /// Whose state this is.
     pub(super) policy: u32,
@@ -70,6 +71,7 @@ impl Call {
             body: None,
             replies: Vec::new(),
             secrets: Vec::new(),
+            stores: Vec::new(),
             services,
             policy,
             memory: MemoryLimiter { used: 0, max: memory, exceeded: false },

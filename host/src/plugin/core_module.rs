@@ -6,10 +6,11 @@ use anyhow::{Context, bail};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, SourceMap};
 
+use super::package::SERVICES;
 use super::{Phase, preview1};
 
 /// The contract, as the module's world is built from it.
-const CONTRACT: [(&str, &str); 14] = [
+const CONTRACT: [(&str, &str); 15] = [
     ("types.wit", include_str!("../../../wit/types.wit")),
     ("lifecycle.wit", include_str!("../../../wit/lifecycle.wit")),
     ("on-request.wit", include_str!("../../../wit/on-request.wit")),
@@ -22,6 +23,7 @@ const CONTRACT: [(&str, &str); 14] = [
     ("clock.wit", include_str!("../../../wit/clock.wit")),
     ("metrics.wit", include_str!("../../../wit/metrics.wit")),
     ("limits.wit", include_str!("../../../wit/limits.wit")),
+    ("kv.wit", include_str!("../../../wit/kv.wit")),
     ("secrets.wit", include_str!("../../../wit/secrets.wit")),
     ("crypto.wit", include_str!("../../../wit/crypto.wit")),
 ];
@@ -115,7 +117,7 @@ fn exports(module: &[u8]) -> anyhow::Result<Vec<String>> {
 /// Adds a world with the phases that the module exports by their full names.
 fn embed_world(module: &mut Vec<u8>, exports: &[String]) -> anyhow::Result<()> {
     let mut world = "package gatewright:embedded;\nworld policy {\n".to_owned();
-    for service in ["types", "log", "clock", "metrics", "limits", "secrets", "crypto"] {
+    for service in SERVICES {
         world.push_str(&format!("import gatewright:policy/{service}@0.1.0;\n"));
     }
     let phases = Phase::ALL.iter().map(|phase| phase.name()).chain(["lifecycle"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker};
 
-use super::bindings::gatewright::policy::{clock, crypto, limits, log, metrics, secrets, types};
+use super::bindings::gatewright::policy::{clock, crypto, kv, limits, log, metrics, secrets, types};
 use super::call::Call;
 use super::engine::{Engine, MEMORY_MAX};
 use super::package::Facts;
@@ -17,6 +17,7 @@ pub(super) fn check_grants(config: &PolicyConfig, facts: &Facts) -> Vec<(String,
     for power in &facts.powers {
         let (granted, how) = match power.as_str() {
             "limits" => (grants.limits, "limits: true"),
+            "kv" => (!grants.kv.is_empty(), "kv: [NAME]"),
             "crypto" => (grants.crypto, "crypto: true"),
             // `crypto` names the type of a secret, so that a policy that only hashes imports `secrets` as well.
             "secrets" => (grants.crypto || !(grants.secrets.is_empty() && grants.reveal.is_empty()), "secrets: [NAME]"),
@@ -63,6 +64,7 @@ pub(super) fn linker(engine: &Engine, facts: &Facts) -> wasmtime::Result<Linker<
             "clock" => clock::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "metrics" => metrics::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "limits" => limits::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "kv" => kv::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "secrets" => secrets::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "crypto" => crypto::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             _ => {}

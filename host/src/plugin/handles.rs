@@ -19,3 +19,7 @@ pub struct ReplyHandle;
 /// A secret that the guest opened.
 #[derive(Debug)]
 pub struct SecretHandle;
+
+/// A store that the guest opened.
+#[derive(Debug)]
+pub struct StoreHandle;

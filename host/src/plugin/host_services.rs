@@ -24,7 +24,7 @@ const KEY_MAX: usize = 256;
 
 impl Call {
     /// Most services do not exist at load time, when there is nobody to serve.
-    fn in_exchange(&self, service: &str) -> Result<()> {
+    pub(super) fn in_exchange(&self, service: &str) -> Result<()> {
         if self.exchange.is_some() {
             return Ok(());
         }

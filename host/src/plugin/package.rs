@@ -55,7 +55,7 @@ const SCHEMA_MAX: usize = 256 << 10;
 
 const PACKAGE: &str = "gatewright:policy/";
 const VERSION: &str = "@0.1.0";
-const SERVICES: [&str; 7] = ["types", "log", "clock", "metrics", "limits", "secrets", "crypto"];
+pub(super) const SERVICES: [&str; 8] = ["types", "log", "clock", "metrics", "limits", "kv", "secrets", "crypto"];
 
 /// Parts of WASI that a language's runtime may import; they are there and empty. `wasi:http` is not among them.
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use super::powers::Powers;
 use super::tls::server_config;
 use super::{ListenerKey, LiveGauge, Route, Shared, Snapshot, UpstreamEntry};
 use crate::config::{
@@ -13,7 +14,7 @@ use crate::config::{
 };
 use crate::plugin::{Chain, Policy, SharedPlugin};
 use crate::route::{Matcher, Table};
-use crate::services::{KeySet, LogGate, Rate, Secret, Secrets, Services, Verifier};
+use crate::services::{KeySet, Secret, Secrets, Verifier};
 use crate::telemetry::RouteLabels;
 use crate::upstream::Upstream;
 
@@ -66,9 +67,9 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> 
 static POLICY_IDS: AtomicU32 = AtomicU32::new(1);
 
 /// A snapshot in the making.
-struct Builder<'a> {
-    inputs: &'a Inputs<'a>,
-    config: Config,
+pub(super) struct Builder<'a> {
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) config: Config,
     shared: &'a Shared,
     faults: Faults,
 }
@@ -83,7 +84,8 @@ impl Snapshot {
         let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
-        let policies = builder.policies(&secrets, &verifiers);
+        let powers = builder.powers(&secrets, &verifiers);
+        let policies = builder.policies(&powers);
         let upstreams = builder.upstreams(&policies);
         let routes = builder.routes(&policies, &upstreams);
         let listeners = builder.listeners();
@@ -100,6 +102,7 @@ impl Snapshot {
             plugins: inputs.plugins.clone(),
             verifiers,
             secrets,
+            kv: powers.kv,
             listeners,
             _live: LiveGauge::new(&shared.metrics.generations),
         })
@@ -107,7 +110,7 @@ impl Snapshot {
 }
 
 impl Builder<'_> {
-    fn fault(&mut self, at: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, at: impl Into<String>, message: impl Into<String>) {
         let at = at.into();
         self.faults.add(&self.inputs.document.place(&at), at, message);
     }
@@ -119,7 +122,7 @@ impl Builder<'_> {
     }
 
     /// Whether the document has such a thing, be it faulty.
-    fn declares(&self, section: &str, name: &str) -> bool {
+    pub(super) fn declares(&self, section: &str, name: &str) -> bool {
         self.inputs.document.value.get(section).is_some_and(|section| section.get(name).is_some())
     }
 
@@ -197,35 +200,16 @@ impl Builder<'_> {
         Ok(Some(keys))
     }
 
-    fn policies(
-        &mut self,
-        secrets: &Arc<Secrets>,
-        verifiers: &Arc<BTreeMap<String, Arc<Verifier>>>,
-    ) -> BTreeMap<String, Arc<Policy>> {
-        let buckets = Arc::new(self.buckets());
+    fn policies(&mut self, powers: &Powers) -> BTreeMap<String, Arc<Policy>> {
         let mut wanted = Vec::new();
         for (name, config) in self.config.policies.clone() {
-            for secret in config.grants.secrets.iter().chain(&config.grants.reveal) {
-                if !self.declares("secrets", secret) {
-                    let message = unknown("secret", secret, secrets.0.keys().map(String::as_str));
-                    self.fault(format!("/policies/{name}/grants"), format!("policy {name:?}: {message}"));
-                }
-            }
+            self.check_names(&format!("/policies/{name}"), &format!("policy {name:?}"), &config.grants);
             let Some(plugin) = self.inputs.plugins.get(&config.plugin).cloned() else {
                 let message = self.no_plugin(&config.plugin);
                 self.fault(format!("/policies/{name}/plugin"), format!("policy {name:?}: {message}"));
                 continue;
             };
-            let services = Arc::new(Services {
-                policy: name.as_str().into(),
-                grants: config.grants.clone(),
-                log: LogGate::default(),
-                metrics: self.shared.metrics.clone(),
-                limits: self.shared.limits.clone(),
-                buckets: buckets.clone(),
-                secrets: secrets.clone(),
-                verifiers: verifiers.clone(),
-            });
+            let services = Arc::new(powers.services(&name, &config, self.shared));
             wanted.push((name, config, plugin, services));
         }
         let compiler = (&*self.shared.compiler, &self.config.plugins.compiler);
@@ -252,22 +236,6 @@ impl Builder<'_> {
                 self.config.plugins.folder.display()
             ),
         }
-    }
-
-    fn buckets(&mut self) -> BTreeMap<String, Rate> {
-        let mut buckets = BTreeMap::new();
-        for (name, config) in self.config.limits.clone() {
-            let period = u32::try_from(config.per.0.as_millis()).ok().filter(|millis| *millis > 0);
-            match period {
-                Some(period_ms) => {
-                    let rate = Rate { tokens: config.tokens, period_ms, burst: config.burst.unwrap_or(config.tokens) };
-                    buckets.insert(name, rate);
-                }
-                None => self
-                    .fault(format!("/limits/{name}/per"), format!("limit {name:?}: per must be from 1ms to 49 days")),
-            }
-        }
-        buckets
     }
 
     fn chain(&mut self, at: &str, what: &str, names: &[String], policies: &BTreeMap<String, Arc<Policy>>) -> Chain {

@@ -1,5 +1,6 @@
 //! Short ways to ask for what policies ask for most.
 
+use crate::bindings::policy::gatewright::policy::kv::KvError;
 use crate::bindings::policy::gatewright::policy::types::{BodyError, HeaderError, WriteError};
 use crate::{Body, Exchange, Failure, Reply, Scalar};
 
@@ -116,5 +117,21 @@ impl From<BodyError> for Failure {
                 failure("body-encoded", "the body has a content coding that the gateway does not decode")
             }
         }
+    }
+}
+
+impl From<KvError> for Failure {
+    fn from(error: KvError) -> Self {
+        let detail = match error {
+            KvError::NoSuchStore => "there is no such store: declare it under `kv` in the configuration",
+            KvError::NotGranted => "the operator did not grant this store: add it to the grants of the policy",
+            KvError::Invalid => "a key, a version or a number is out of bounds",
+            KvError::TooLarge => "a value or a sum is too large",
+            KvError::Conflict => "the entry was changed meanwhile",
+            KvError::NotANumber => "the entry holds no number",
+            KvError::Full => "the store is full",
+            KvError::Unavailable => "the store does not answer",
+        };
+        failure("kv", detail)
     }
 }

@@ -12,6 +12,7 @@ mod body;
 mod exchange;
 mod fields;
 mod json;
+pub mod kv;
 mod reply;
 pub mod services;
 
@@ -20,6 +21,7 @@ use crate::{Decision, Failure, Policy, Problem};
 pub use body::Body;
 pub use exchange::Exchange;
 pub use fields::Fields;
+pub use kv::declare_store;
 pub use reply::{Answer, Reply};
 pub use services::{
     declare_limit, declare_secret, fail_limits, logged_lines, metric_total, set_clock_ms, set_jwt_answer, taken_charges,
