@@ -1,5 +1,6 @@
 //! The services that a policy is granted, driven by guests that do as they are told.
 
+mod http;
 mod kv;
 
 use harness::guest;

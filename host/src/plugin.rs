@@ -12,6 +12,7 @@ mod engine;
 mod grants;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 mod handles;
+mod host_http;
 mod host_kv;
 mod host_services;
 mod host_types;

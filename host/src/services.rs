@@ -1,6 +1,7 @@
 //! What a policy may call. Plain Rust: `plugin` maps the contract onto it.
 
 mod crypto;
+mod http;
 mod keys;
 mod kv;
 mod limits;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use crypto::{DigestKind, JwtError, Verifier, hash, hmac, random, verify_hmac};
+pub use http::{HttpBounds, HttpClient, HttpError, InboundResponse, OutboundRequest, PendingResponse};
 pub use keys::KeySet;
 pub use kv::{KvBounds, KvEntry, KvError, KvStore};
 pub use limits::{Charge, Holdings, LimitError, LimitStore, Rate, Verdict};
@@ -38,6 +40,8 @@ pub struct Services {
     pub buckets: Arc<BTreeMap<String, Rate>>,
     /// The operator's stores.
     pub kv: Arc<BTreeMap<String, KvStore>>,
+    /// Its calls out.
+    pub http: HttpClient,
     /// The operator's secrets.
     pub secrets: Arc<Secrets>,
     /// The operator's token verifiers.
@@ -56,6 +60,7 @@ impl Services {
             limits: Arc::default(),
             buckets: Arc::default(),
             kv: Arc::default(),
+            http: HttpClient::none(),
             secrets: Arc::default(),
             verifiers: Arc::default(),
         }

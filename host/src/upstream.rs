@@ -57,6 +57,23 @@ pub struct Answer {
     pub release: Option<Release>,
 }
 
+impl Answer {
+    /// What came of a request, as a word for metrics.
+    #[must_use]
+    pub fn outcome(sent: &Result<Self, Error>) -> &'static str {
+        match sent {
+            Ok(answer) => match answer.response.status().as_u16() {
+                100..200 => "1xx",
+                200..300 => "2xx",
+                300..400 => "3xx",
+                400..500 => "4xx",
+                _ => "5xx",
+            },
+            Err(error) => error.reason.code(),
+        }
+    }
+}
+
 impl Upstream {
     /// An upstream as configured, its files read.
     ///

@@ -23,7 +23,7 @@ pub use gateway::Gateway;
 pub use guests::{guest, guest_with};
 pub use http1::{Reply, http_get, http_post};
 pub use mock::Mock;
-pub use origin::{Conversation, Origin, Recording};
+pub use origin::{Conversation, Origin, Recording, Request};
 pub use pki::{Authority, Identity};
 pub use process::{Lines, Process, gatewright};
 pub use wait::{eventually, within};

@@ -54,6 +54,8 @@ pub struct Grants {
     pub limits: bool,
     /// Names of stores (`kv:`) that it may read and write.
     pub kv: Vec<String>,
+    /// Names of upstreams that it may call.
+    pub http: Vec<String>,
     /// The `crypto` service.
     pub crypto: bool,
     /// Names of secrets that it may use without seeing their bytes.
@@ -97,11 +99,26 @@ pub struct PolicyLimits {
     pub body_deadline: Period,
     /// Linear memory, all memories together. At most 128MiB.
     pub memory: ByteCount,
+    /// Each request of its own to an upstream, from the start to the response's last byte. From 1ms to 60s; a call on a
+    /// request also ends with `deadline` or `body_deadline`, so raise those as well.
+    pub http_timeout: Period,
+    /// Requests of its own to upstreams at once, all calls together. From 1 to 10000.
+    #[schemars(range(min = 1, max = 10000))]
+    pub http_requests: usize,
+    /// The body of a response that it asked for itself. At most 16MiB.
+    pub http_response: ByteCount,
 }
 
 impl Default for PolicyLimits {
     fn default() -> Self {
-        Self { deadline: Period::millis(20), body_deadline: Period::millis(200), memory: ByteCount::mib(64) }
+        Self {
+            deadline: Period::millis(20),
+            body_deadline: Period::millis(200),
+            memory: ByteCount::mib(64),
+            http_timeout: Period::seconds(5),
+            http_requests: 64,
+            http_response: ByteCount::mib(1),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::host_http::Outbox;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply};
 use crate::services::{KvStore, LogGate, Secret, Services};
@@ -22,6 +23,7 @@ pub(super) struct Call {
     /// The secrets that are open, each with whether its bytes may be seen.
     pub(super) secrets: Vec<(Secret, bool)>,
     pub(super) stores: Vec<(String, KvStore)>,
+    pub(super) outbox: Outbox,
     pub(super) services: Arc<Services>,
     /// Whose state this is.
     pub(super) policy: u32,
@@ -72,6 +74,7 @@ impl Call {
             replies: Vec::new(),
             secrets: Vec::new(),
             stores: Vec::new(),
+            outbox: Outbox::default(),
             services,
             policy,
             memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
@@ -86,6 +89,8 @@ impl Call {
         self.body = body;
         self.replies.clear();
         self.secrets.clear();
+        // Requests that are under way end here. Stores stay: the policy may open the same ones in every call.
+        self.outbox = Outbox::default();
     }
 
     /// Whether the guest's runtime keeps handles of the empty world.

@@ -10,7 +10,7 @@ use super::package::SERVICES;
 use super::{Phase, preview1};
 
 /// The contract, as the module's world is built from it.
-const CONTRACT: [(&str, &str); 15] = [
+const CONTRACT: [(&str, &str); 16] = [
     ("types.wit", include_str!("../../../wit/types.wit")),
     ("lifecycle.wit", include_str!("../../../wit/lifecycle.wit")),
     ("on-request.wit", include_str!("../../../wit/on-request.wit")),
@@ -23,6 +23,7 @@ const CONTRACT: [(&str, &str); 15] = [
     ("clock.wit", include_str!("../../../wit/clock.wit")),
     ("metrics.wit", include_str!("../../../wit/metrics.wit")),
     ("limits.wit", include_str!("../../../wit/limits.wit")),
+    ("http.wit", include_str!("../../../wit/http.wit")),
     ("kv.wit", include_str!("../../../wit/kv.wit")),
     ("secrets.wit", include_str!("../../../wit/secrets.wit")),
     ("crypto.wit", include_str!("../../../wit/crypto.wit")),

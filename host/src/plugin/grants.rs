@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker};
 
-use super::bindings::gatewright::policy::{clock, crypto, kv, limits, log, metrics, secrets, types};
+use super::bindings::gatewright::policy::{clock, crypto, http, kv, limits, log, metrics, secrets, types};
 use super::call::Call;
 use super::engine::{Engine, MEMORY_MAX};
 use super::package::Facts;
@@ -19,8 +19,12 @@ pub(super) fn check_grants(config: &PolicyConfig, facts: &Facts) -> Vec<(String,
             "limits" => (grants.limits, "limits: true"),
             "kv" => (!grants.kv.is_empty(), "kv: [NAME]"),
             "crypto" => (grants.crypto, "crypto: true"),
-            // `crypto` names the type of a secret, so that a policy that only hashes imports `secrets` as well.
-            "secrets" => (grants.crypto || !(grants.secrets.is_empty() && grants.reveal.is_empty()), "secrets: [NAME]"),
+            "http" => (!grants.http.is_empty(), "http: [UPSTREAM]"),
+            // `crypto` and `http` name the type of a secret, so that a policy that only hashes imports `secrets` as well.
+            "secrets" => {
+                let names = [&grants.secrets, &grants.reveal, &grants.http];
+                (grants.crypto || names.iter().any(|names| !names.is_empty()), "secrets: [NAME]")
+            }
             _ => (true, ""),
         };
         if !granted {
@@ -45,8 +49,18 @@ pub(super) fn check_limits(config: &PolicyConfig) -> Vec<(String, String)> {
     if limits.memory.as_usize() > MEMORY_MAX {
         faults.push(("/limits/memory".to_owned(), format!("memory must be at most {}MiB", MEMORY_MAX >> 20)));
     }
+    if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&limits.http_timeout.0) {
+        faults.push(("/limits/http_timeout".to_owned(), "http_timeout must be from 1ms to 60s".to_owned()));
+    }
+    if limits.http_response.0 > RESPONSE_MAX {
+        let message = format!("http_response must be at most {}MiB", RESPONSE_MAX >> 20);
+        faults.push(("/limits/http_response".to_owned(), message));
+    }
     faults
 }
+
+/// Bytes of a response that a policy asks for itself.
+const RESPONSE_MAX: u64 = 16 << 20;
 
 struct HasCall;
 
@@ -64,6 +78,7 @@ pub(super) fn linker(engine: &Engine, facts: &Facts) -> wasmtime::Result<Linker<
             "clock" => clock::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "metrics" => metrics::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "limits" => limits::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
+            "http" => http::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "kv" => kv::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "secrets" => secrets::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,
             "crypto" => crypto::add_to_linker::<_, HasCall>(&mut linker, |call| call)?,

@@ -20,6 +20,18 @@ pub struct ReplyHandle;
 #[derive(Debug)]
 pub struct SecretHandle;
 
+/// A request that the guest is making.
+#[derive(Debug)]
+pub struct OutboundHandle;
+
+/// A request that the guest started.
+#[derive(Debug)]
+pub struct PendingHandle;
+
+/// A response that came to the guest.
+#[derive(Debug)]
+pub struct ResponseHandle;
+
 /// A store that the guest opened.
 #[derive(Debug)]
 pub struct StoreHandle;

@@ -222,7 +222,7 @@ impl Call {
         self.secrets.get(secret.rep() as usize).ok_or_else(|| wasmtime::format_err!("there is no such secret"))
     }
 
-    fn secret(&self, secret: &Resource<SecretHandle>) -> Result<&crate::services::Secret> {
+    pub(super) fn secret(&self, secret: &Resource<SecretHandle>) -> Result<&crate::services::Secret> {
         self.open_secret(secret).map(|(secret, _)| secret)
     }
 }

@@ -20,18 +20,22 @@ const NAMES_MAX: usize = 256;
 const REQUEST_FIELDS: u32 = 0;
 const RESPONSE_FIELDS: u32 = 1;
 const REPLY_FIELDS: u32 = 2;
+/// From here on, the headers of a response that the policy asked for itself.
+pub(super) const RESPONSE_OF_CALL: u32 = 1 << 16;
 
 /// Which header section a handle's number names.
 enum Place {
     Exchange(Section),
     Reply(usize),
+    Called(u32),
 }
 
 fn place(fields: &Resource<FieldsHandle>) -> Place {
     match fields.rep() {
         REQUEST_FIELDS => Place::Exchange(Section::Request),
         RESPONSE_FIELDS => Place::Exchange(Section::Response),
-        reply => Place::Reply((reply - REPLY_FIELDS) as usize),
+        reply if reply < RESPONSE_OF_CALL => Place::Reply((reply - REPLY_FIELDS) as usize),
+        called => Place::Called(called - RESPONSE_OF_CALL),
     }
 }
 
@@ -55,6 +59,7 @@ impl Call {
                 headers.ok_or_else(|| wasmtime::format_err!("there is no such header section"))
             }
             Place::Reply(index) => Ok(&self.reply(index)?.headers),
+            Place::Called(response) => Ok(&self.outbox.response(response)?.headers),
         }
     }
 }
@@ -92,6 +97,7 @@ impl HostFields for Call {
                 let headers = &mut self.reply(index)?.headers;
                 exchange::writable(&name, &value).and_then(|(name, value)| exchange::set(headers, name, value))
             }
+            Place::Called(_) => Err(FieldsError::Refused),
         };
         Ok(result.map_err(header_error))
     }
@@ -108,6 +114,7 @@ impl HostFields for Call {
                 let headers = &mut self.reply(index)?.headers;
                 exchange::writable(&name, &value).and_then(|(name, value)| exchange::append(headers, name, value))
             }
+            Place::Called(_) => Err(FieldsError::Refused),
         };
         Ok(result.map_err(header_error))
     }
@@ -119,6 +126,7 @@ impl HostFields for Call {
                 let headers = &mut self.reply(index)?.headers;
                 exchange::writable_name(&name).map(|name| drop(headers.remove(name)))
             }
+            Place::Called(_) => Err(FieldsError::Refused),
         };
         Ok(result.map_err(header_error))
     }
@@ -333,7 +341,7 @@ fn to_guest(scalar: exchange::Scalar) -> Scalar {
     }
 }
 
-fn header_error(error: FieldsError) -> HeaderError {
+pub(super) fn header_error(error: FieldsError) -> HeaderError {
     match error {
         FieldsError::Repeated => HeaderError::Repeated,
         FieldsError::NotText => HeaderError::NotText,
@@ -353,7 +361,7 @@ fn write_error(error: exchange::WriteError) -> WriteError {
 }
 
 /// A guest that asks for more than there is time for ends as if it had taken the time itself.
-fn json_result<T>(result: std::result::Result<T, JsonFault>) -> Result<std::result::Result<T, BodyError>> {
+pub(super) fn json_result<T>(result: std::result::Result<T, JsonFault>) -> Result<std::result::Result<T, BodyError>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(JsonFault::NotJson(text)) => Ok(Err(BodyError::NotJson(text))),

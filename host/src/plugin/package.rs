@@ -55,7 +55,8 @@ const SCHEMA_MAX: usize = 256 << 10;
 
 const PACKAGE: &str = "gatewright:policy/";
 const VERSION: &str = "@0.1.0";
-pub(super) const SERVICES: [&str; 8] = ["types", "log", "clock", "metrics", "limits", "kv", "secrets", "crypto"];
+pub(super) const SERVICES: [&str; 9] =
+    ["types", "log", "clock", "metrics", "limits", "kv", "secrets", "crypto", "http"];
 
 /// Parts of WASI that a language's runtime may import; they are there and empty. `wasi:http` is not among them.
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
@@ -110,18 +111,17 @@ impl Facts {
         Ok(facts)
     }
 
+    /// Whether a call may wait for something, and so needs a stack of its own.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.wasi || self.powers.iter().any(|power| power == "http")
+    }
+
     /// Whether it takes part in a phase.
     #[must_use]
     pub fn has(&self, phase: Phase) -> bool {
         self.phases.contains(&phase)
-    }
-
-    /// Whether a call may wait for something, and so needs a stack of its own.
-    #[must_use]
-    pub const fn waits(&self) -> bool {
-        self.wasi
-    }
-}
+    }}
 
 /// The names of a component's own imports and exports.
 fn names(component: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {

@@ -102,17 +102,7 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
 }
 
 fn count(run: &Run, entry: &UpstreamEntry, sent: &Result<upstream::Answer, Error>) {
-    let outcome = match sent {
-        Ok(answer) => match answer.response.status().as_u16() {
-            100..200 => "1xx",
-            200..300 => "2xx",
-            300..400 => "3xx",
-            400..500 => "4xx",
-            _ => "5xx",
-        },
-        Err(error) => error.reason.code(),
-    };
-    let labels = UpstreamLabels { upstream: entry.upstream.name.to_string(), outcome };
+    let labels = UpstreamLabels { upstream: entry.upstream.name.to_string(), outcome: upstream::Answer::outcome(sent) };
     run.gateway.shared.metrics.upstream_attempts.get_or_create(&labels).inc();
 }
 

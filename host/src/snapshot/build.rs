@@ -84,9 +84,10 @@ impl Snapshot {
         let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
-        let powers = builder.powers(&secrets, &verifiers);
+        let endpoints = builder.endpoints();
+        let powers = builder.powers((&secrets, &verifiers), &endpoints);
         let policies = builder.policies(&powers);
-        let upstreams = builder.upstreams(&policies);
+        let upstreams = builder.upstreams(endpoints, &policies);
         let routes = builder.routes(&policies, &upstreams);
         let listeners = builder.listeners();
         builder.check_rest();
@@ -255,11 +256,10 @@ impl Builder<'_> {
         Chain::new(chain)
     }
 
-    fn upstreams(&mut self, policies: &BTreeMap<String, Arc<Policy>>) -> BTreeMap<String, Arc<UpstreamEntry>> {
+    /// The upstreams without their chains: policies may call them.
+    fn endpoints(&mut self) -> BTreeMap<String, Arc<Upstream>> {
         let mut upstreams = BTreeMap::new();
         for (name, config) in self.config.upstreams.clone() {
-            let (at, what) = (format!("/upstreams/{name}"), format!("upstream {name:?}"));
-            let chain = self.chain(&at, &what, &config.policies, policies);
             match Upstream::build(&name, &config, self.folder(), &self.shared.metrics) {
                 Ok(upstream) => {
                     let previous = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(&name));
@@ -268,12 +268,26 @@ impl Builder<'_> {
                         Some(previous) if previous.upstream.is_same(&upstream) => previous.upstream.clone(),
                         _ => Arc::new(upstream),
                     };
-                    upstreams.insert(name, Arc::new(UpstreamEntry { upstream, chain }));
+                    upstreams.insert(name, upstream);
                 }
-                Err(faults) => self.faults_below(&at, &what, faults),
+                Err(faults) => self.faults_below(&format!("/upstreams/{name}"), &format!("upstream {name:?}"), faults),
             }
         }
         upstreams
+    }
+
+    fn upstreams(
+        &mut self,
+        endpoints: BTreeMap<String, Arc<Upstream>>,
+        policies: &BTreeMap<String, Arc<Policy>>,
+    ) -> BTreeMap<String, Arc<UpstreamEntry>> {
+        let mut entries = BTreeMap::new();
+        for (name, upstream) in endpoints {
+            let names = upstream.config.policies.clone();
+            let chain = self.chain(&format!("/upstreams/{name}"), &format!("upstream {name:?}"), &names, policies);
+            entries.insert(name, Arc::new(UpstreamEntry { upstream, chain }));
+        }
+        entries
     }
 
     fn routes(

@@ -1,4 +1,4 @@
-//! What the operator grants to policies, made ready: buckets, stores, secrets, verifiers.
+//! What the operator grants to policies, made ready: buckets, stores, secrets, verifiers, upstreams to call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::Shared;
 use super::build::Builder;
 use crate::config::{Grants, KvConfig, PolicyConfig, unknown};
-use crate::services::{KvBounds, KvStore, LogGate, Rate, Secrets, Services, Verifier};
+use crate::services::{HttpBounds, HttpClient, KvBounds, KvStore, LogGate, Rate, Secrets, Services, Verifier};
+use crate::upstream::Upstream;
 
 /// Everything that a policy can be granted.
 pub(super) struct Powers {
@@ -15,6 +16,7 @@ pub(super) struct Powers {
     verifiers: Arc<BTreeMap<String, Arc<Verifier>>>,
     buckets: Arc<BTreeMap<String, Rate>>,
     pub(super) kv: Arc<BTreeMap<String, KvStore>>,
+    upstreams: BTreeMap<String, Arc<Upstream>>,
 }
 
 /// Bytes of one store: what fits in memory is the operator's to know, but a slip of the pen should not pass.
@@ -31,23 +33,36 @@ impl Powers {
             limits: shared.limits.clone(),
             buckets: self.buckets.clone(),
             kv: self.kv.clone(),
+            http: self.http(config, shared),
             secrets: self.secrets.clone(),
             verifiers: self.verifiers.clone(),
         }
+    }
+
+    /// Calls to the upstreams that a policy is granted.
+    fn http(&self, config: &PolicyConfig, shared: &Shared) -> HttpClient {
+        let granted = |name: &String| Some((name.clone(), self.upstreams.get(name)?.clone()));
+        let bounds = HttpBounds {
+            timeout: config.limits.http_timeout.0,
+            requests_max: config.limits.http_requests,
+            response_max: config.limits.http_response.0,
+        };
+        HttpClient::new(config.grants.http.iter().filter_map(granted).collect(), bounds, shared.metrics.clone())
     }
 }
 
 impl Builder<'_> {
     pub(super) fn powers(
         &mut self,
-        secrets: &Arc<Secrets>,
-        verifiers: &Arc<BTreeMap<String, Arc<Verifier>>>,
+        (secrets, verifiers): (&Arc<Secrets>, &Arc<BTreeMap<String, Arc<Verifier>>>),
+        upstreams: &BTreeMap<String, Arc<Upstream>>,
     ) -> Powers {
         Powers {
             secrets: secrets.clone(),
             verifiers: verifiers.clone(),
             buckets: Arc::new(self.buckets()),
             kv: Arc::new(self.stores()),
+            upstreams: upstreams.clone(),
         }
     }
 
@@ -56,6 +71,7 @@ impl Builder<'_> {
         let names = [
             ("secret", "secrets", grants.secrets.iter().chain(&grants.reveal).collect::<Vec<_>>()),
             ("store", "kv", grants.kv.iter().collect()),
+            ("upstream", "upstreams", grants.http.iter().collect()),
         ];
         for (noun, section, granted) in names {
             for name in granted {

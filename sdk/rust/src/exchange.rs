@@ -1,5 +1,6 @@
 //! Short ways to ask for what policies ask for most.
 
+use crate::bindings::policy::gatewright::policy::http::HttpError;
 use crate::bindings::policy::gatewright::policy::kv::KvError;
 use crate::bindings::policy::gatewright::policy::types::{BodyError, HeaderError, WriteError};
 use crate::{Body, Exchange, Failure, Reply, Scalar};
@@ -133,5 +134,21 @@ impl From<KvError> for Failure {
             KvError::Unavailable => "the store does not answer",
         };
         failure("kv", detail)
+    }
+}
+
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        let detail = match error {
+            HttpError::NotGranted => "the operator did not grant this upstream: add it to the grants of the policy",
+            HttpError::Invalid => "the method or the path of a request is none",
+            HttpError::Timeout => "an upstream did not answer in time",
+            HttpError::ConnectFailed => "an upstream cannot be reached",
+            HttpError::TooLarge => "the body of a request or response is too large",
+            HttpError::TooManyCalls => "too many requests at once",
+            HttpError::CircuitOpen => "an upstream is not called for now",
+            HttpError::Protocol => "an upstream broke off",
+        };
+        failure("http", detail)
     }
 }

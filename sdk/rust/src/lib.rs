@@ -32,13 +32,13 @@ pub use text::deserialize_text;
 #[cfg(target_arch = "wasm32")]
 pub use bindings::policy::gatewright::policy::types::{Body, Exchange, Fields, Reply};
 #[cfg(target_arch = "wasm32")]
-pub use bindings::policy::gatewright::policy::{clock, crypto, kv, limits, log, metrics, secrets};
+pub use bindings::policy::gatewright::policy::{clock, crypto, http, kv, limits, log, metrics, secrets};
 #[cfg(target_arch = "wasm32")]
 use policy::attributes_of;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use testing::kv;
-#[cfg(not(target_arch = "wasm32"))]
 pub use testing::services::{clock, crypto, limits, log, metrics, secrets};
 #[cfg(not(target_arch = "wasm32"))]
 pub use testing::{Body, Exchange, Fields, Reply};
+#[cfg(not(target_arch = "wasm32"))]
+pub use testing::{http, kv};

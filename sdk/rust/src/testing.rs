@@ -11,6 +11,7 @@
 mod body;
 mod exchange;
 mod fields;
+pub mod http;
 mod json;
 pub mod kv;
 mod reply;
@@ -21,6 +22,7 @@ use crate::{Decision, Failure, Policy, Problem};
 pub use body::Body;
 pub use exchange::Exchange;
 pub use fields::Fields;
+pub use http::{answer_http, sent_requests};
 pub use kv::declare_store;
 pub use reply::{Answer, Reply};
 pub use services::{
