@@ -2,6 +2,7 @@
 
 mod http;
 mod kv;
+mod schedule;
 
 use harness::guest;
 use tempfile::TempDir;

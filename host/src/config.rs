@@ -24,7 +24,8 @@ pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
 pub use plugins::{CompilerConfig, PluginsConfig};
 pub use policy::{
-    Algorithm, FailureMode, Grants, Isolation, KeySource, PolicyConfig, PolicyLimits, SecretConfig, VerifierConfig,
+    Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
+    VerifierConfig,
 };
 pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
 pub use schema::{check_value, schema, unknown};

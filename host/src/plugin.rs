@@ -17,6 +17,7 @@ mod host_kv;
 mod host_services;
 mod host_types;
 mod image;
+mod job;
 mod package;
 mod policy;
 mod prepare;
@@ -45,12 +46,20 @@ pub enum Phase {
     OnResponseBody,
     OnEvent,
     OnLog,
+    OnSchedule,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Self; 6] =
-        [Self::OnRequest, Self::OnRequestBody, Self::OnResponse, Self::OnResponseBody, Self::OnEvent, Self::OnLog];
+    pub const ALL: [Self; 7] = [
+        Self::OnRequest,
+        Self::OnRequestBody,
+        Self::OnResponse,
+        Self::OnResponseBody,
+        Self::OnEvent,
+        Self::OnLog,
+        Self::OnSchedule,
+    ];
 
     /// Its name in the contract.
     #[must_use]
@@ -62,6 +71,7 @@ impl Phase {
             Self::OnResponseBody => "on-response-body",
             Self::OnEvent => "on-event",
             Self::OnLog => "on-log",
+            Self::OnSchedule => "on-schedule",
         }
     }
 }

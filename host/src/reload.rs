@@ -1,6 +1,7 @@
 //! Keeps what is served equal to what is configured: reads, proves, swaps, or keeps the last good state and says why.
 
 mod files;
+mod jobs;
 mod keys;
 mod load;
 mod status;
@@ -117,6 +118,7 @@ pub fn start(
     let watch = Watch::start(asks, &loader.folders(&loaded.files));
     gateway.shared.metrics.reload_fresh.set(1);
     keys::start(&gateway, runtime);
+    jobs::start(&gateway, runtime);
     let reloader = Reloader { gateway, server, loader, status, asks: asked, watch };
     std::thread::Builder::new()
         .name("reload".to_owned())

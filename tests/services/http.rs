@@ -7,12 +7,13 @@ use harness::{Client, Conversation, DEADLINE, Gateway, Origin, Protocol, Wire, g
 
 use super::folder_with;
 
-const GRANTS: &str = "http: [origin, dead], secrets: [token]";
+const GRANTS: &str = "http: [origin, dead], secrets: [token], kv: [news], limits: true";
 const LIMITS: &str = "deadline: 10s";
 
 fn config(origin: &Origin, grants: &str, limits: &str) -> String {
     format!(
         r#"plugins: {{ folder: plugins }}
+kv: {{ news: {{}} }}
 secrets: {{ token: {{ value: s3cret-value }}, hidden: {{ value: other }}, broken: {{ value: "a\nb" }} }}
 policies:
   caller: {{ plugin: caller, grants: {{ {grants} }}, limits: {{ {limits} }} }}

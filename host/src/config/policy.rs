@@ -29,6 +29,9 @@ pub struct PolicyConfig {
     /// What one call may use.
     #[serde(default)]
     pub limits: PolicyLimits,
+    /// Jobs that run now and then, for a plugin that exports `on-schedule`. At most 16.
+    #[serde(default)]
+    pub schedule: Vec<JobConfig>,
 }
 
 impl PolicyConfig {
@@ -42,8 +45,24 @@ impl PolicyConfig {
             on_failure: FailureMode::default(),
             isolation: Isolation::default(),
             limits: PolicyLimits::default(),
+            schedule: Vec::new(),
         }
     }
+}
+
+/// A job that a policy runs now and then, in each gateway process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobConfig {
+    /// Its name, which the policy is told; 1 to 64 bytes, another one for each job.
+    pub job: String,
+    /// From one start to the next, from 1s to 24h. It runs first when the configuration begins to serve; each later
+    /// start is up to a tenth of this sooner, so that the gateways of a fleet spread out. While a job still runs, its
+    /// next start waits.
+    pub every: Period,
+    /// Wall-clock time of one run. From 1ms to 1m.
+    #[serde(default = "default_job_deadline")]
+    pub deadline: Period,
 }
 
 /// Powers beyond `log`, `clock` and `metrics`. A plugin that imports a power it is not granted is not loaded.
@@ -197,6 +216,10 @@ pub enum Algorithm {
 
 fn no_settings() -> serde_json::Value {
     serde_json::Value::Object(serde_json::Map::new())
+}
+
+fn default_job_deadline() -> Period {
+    Period::seconds(10)
 }
 
 fn default_leeway() -> Period {

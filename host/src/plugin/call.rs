@@ -18,6 +18,8 @@ use crate::services::{KvStore, LogGate, Secret, Services};
 pub(super) struct Call {
     /// Absent at load time.
     pub(super) exchange: Option<Box<Exchange>>,
+    /// Whether it is a scheduled job, which has no exchange.
+    pub(super) is_job: bool,
     pub(super) body: Option<CallBody>,
     pub(super) replies: Vec<Reply>,
     /// The secrets that are open, each with whether its bytes may be seen.
@@ -70,6 +72,7 @@ impl Call {
     pub(super) fn new(services: Arc<Services>, policy: u32, memory: usize) -> Self {
         Self {
             exchange: None,
+            is_job: false,
             body: None,
             replies: Vec::new(),
             secrets: Vec::new(),
@@ -89,8 +92,7 @@ impl Call {
         self.body = body;
         self.replies.clear();
         self.secrets.clear();
-        // Requests that are under way end here. Stores stay: the policy may open the same ones in every call.
-        self.outbox = Outbox::default();
+        // Stores stay: the policy may open the same ones in every call.
     }
 
     /// Whether the guest's runtime keeps handles of the empty world.
@@ -101,6 +103,11 @@ impl Call {
     /// Whether the guest's runtime printed anything.
     pub(super) fn has_output(&self) -> bool {
         self.wasi.as_ref().is_some_and(|wasi| !wasi.output.contents().is_empty())
+    }
+
+    /// Whether it serves somebody: at load time there is nobody.
+    pub(super) const fn serves(&self) -> bool {
+        self.exchange.is_some() || self.is_job
     }
 
     /// Adds the empty world.

@@ -92,7 +92,7 @@ impl<R> Called<R> {
     }
 }
 
-fn failed(policy: &str, failure: &types::Failure) -> Error {
+pub(super) fn failed(policy: &str, failure: &types::Failure) -> Error {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let fits = (1..=64).contains(&failure.code.len()) && failure.code.bytes().all(plain);
     let code = if fits { failure.code.as_str() } else { "unnamed" };

@@ -10,7 +10,7 @@ use super::package::SERVICES;
 use super::{Phase, preview1};
 
 /// The contract, as the module's world is built from it.
-const CONTRACT: [(&str, &str); 16] = [
+const CONTRACT: [(&str, &str); 17] = [
     ("types.wit", include_str!("../../../wit/types.wit")),
     ("lifecycle.wit", include_str!("../../../wit/lifecycle.wit")),
     ("on-request.wit", include_str!("../../../wit/on-request.wit")),
@@ -19,6 +19,7 @@ const CONTRACT: [(&str, &str); 16] = [
     ("on-response-body.wit", include_str!("../../../wit/on-response-body.wit")),
     ("on-event.wit", include_str!("../../../wit/on-event.wit")),
     ("on-log.wit", include_str!("../../../wit/on-log.wit")),
+    ("on-schedule.wit", include_str!("../../../wit/on-schedule.wit")),
     ("log.wit", include_str!("../../../wit/log.wit")),
     ("clock.wit", include_str!("../../../wit/clock.wit")),
     ("metrics.wit", include_str!("../../../wit/metrics.wit")),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker};
 
+use super::Phase;
 use super::bindings::gatewright::policy::{clock, crypto, http, kv, limits, log, metrics, secrets, types};
 use super::call::Call;
 use super::engine::{Engine, MEMORY_MAX};
@@ -58,6 +59,46 @@ pub(super) fn check_limits(config: &PolicyConfig) -> Vec<(String, String)> {
     }
     faults
 }
+
+/// Faults, each with a pointer into the policy.
+pub(super) fn check_schedule(config: &PolicyConfig, facts: &Facts) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    let mut fault = |at: String, message: &str| faults.push((at, message.to_owned()));
+    let exported = facts.has(Phase::OnSchedule);
+    if !exported && !config.schedule.is_empty() {
+        let message = format!("plugin {:?} exports no on-schedule: remove `schedule`", config.plugin);
+        fault("/schedule".to_owned(), &message);
+    }
+    if exported && config.schedule.is_empty() {
+        tracing::warn!(
+            plugin = config.plugin,
+            "exports on-schedule, and its policy has no `schedule`: no job will run"
+        );
+    }
+    if config.schedule.len() > JOBS_MAX {
+        fault("/schedule".to_owned(), &format!("a policy may have at most {JOBS_MAX} jobs"));
+    }
+    let minute = Duration::from_mins(1);
+    for (index, job) in config.schedule.iter().enumerate() {
+        let at = |field: &str| format!("/schedule/{index}/{field}");
+        if !(1..=JOB_NAME_MAX).contains(&job.job.len()) {
+            fault(at("job"), &format!("a job's name is of 1 to {JOB_NAME_MAX} bytes"));
+        }
+        if config.schedule.iter().take(index).any(|earlier| earlier.job == job.job) {
+            fault(at("job"), &format!("job {:?} is here twice", job.job));
+        }
+        if !(Duration::from_secs(1)..=24 * 60 * minute).contains(&job.every.0) {
+            fault(at("every"), "every must be from 1s to 24h");
+        }
+        if !(Duration::from_millis(1)..=minute).contains(&job.deadline.0) {
+            fault(at("deadline"), "deadline must be from 1ms to 1m");
+        }
+    }
+    faults
+}
+
+const JOBS_MAX: usize = 16;
+const JOB_NAME_MAX: usize = 64;
 
 /// Bytes of a response that a policy asks for itself.
 const RESPONSE_MAX: u64 = 16 << 20;

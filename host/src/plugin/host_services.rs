@@ -25,7 +25,7 @@ const KEY_MAX: usize = 256;
 impl Call {
     /// Most services do not exist at load time, when there is nobody to serve.
     pub(super) fn in_exchange(&self, service: &str) -> Result<()> {
-        if self.exchange.is_some() {
+        if self.serves() {
             return Ok(());
         }
         Err(wasmtime::format_err!("{service} cannot be used at load time"))
@@ -115,7 +115,7 @@ impl Call {
     fn holdings(&mut self) -> Result<&mut Holdings> {
         match &mut self.exchange {
             Some(exchange) => Ok(&mut exchange.holdings),
-            None => Err(wasmtime::format_err!("limits cannot be used at load time")),
+            None => Err(wasmtime::format_err!("what is held of limits belongs to an exchange, and there is none")),
         }
     }
 }

@@ -121,7 +121,8 @@ impl Facts {
     #[must_use]
     pub fn has(&self, phase: Phase) -> bool {
         self.phases.contains(&phase)
-    }}
+    }
+}
 
 /// The names of a component's own imports and exports.
 fn names(component: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {

@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::compiler::Compiler;
-use super::grants::{check_grants, check_limits};
+use super::grants::{check_grants, check_limits, check_schedule};
 use super::package::{Description, SharedPlugin};
 use super::prepared::{Preparation, Prepared};
 use super::warm::WarmPool;
@@ -57,6 +57,7 @@ impl Policy {
     ) -> Result<Self, Vec<(String, String)>> {
         let mut faults = check_grants(config, &plugin.facts);
         faults.extend(check_limits(config));
+        faults.extend(check_schedule(config, &plugin.facts));
         if !faults.is_empty() {
             return Err(faults);
         }

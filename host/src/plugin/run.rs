@@ -9,6 +9,7 @@ use super::bindings::exports::gatewright::policy::on_event;
 use super::call::{Call, CallBody};
 use super::called::{Answer, Called, Decided, Outcome, Transformed};
 use super::handles::{BodyHandle, ExchangeHandle};
+use super::host_http::Outbox;
 use super::policy::Policy;
 use super::prepared::Preparation;
 use super::sandbox::{Parameters, Results, Sandbox};
@@ -105,6 +106,8 @@ impl Policy {
         let call = sandbox.store.data_mut();
         call.log_output();
         let replies = std::mem::take(&mut call.replies);
+        // Requests of its own that are still under way end with the call.
+        call.outbox = Outbox::default();
         let result = result.map(|result| (result, replies)).map_err(|error| call.explain(&error));
         let body = if result.is_ok() { call.body.take() } else { before };
         let mut exchange = call.exchange.take().unwrap_or_else(|| Box::new(Exchange::lost()));
@@ -122,7 +125,7 @@ impl Policy {
     }
 
     /// Makes the instance where there is none, configures it where it does not start configured, and calls.
-    async fn call<P: Parameters, R: Results>(
+    pub(super) async fn call<P: Parameters, R: Results>(
         &self,
         sandbox: &mut Sandbox,
         phase: Phase,

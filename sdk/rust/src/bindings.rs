@@ -69,6 +69,12 @@ phase!(
     "package gatewright:sdk; world on-event { export gatewright:policy/on-event@0.1.0; }"
 );
 phase!(
+    on_schedule,
+    "export_on_schedule",
+    "gatewright_sdk::bindings::on_schedule",
+    "package gatewright:sdk; world on-schedule { export gatewright:policy/on-schedule@0.1.0; }"
+);
+phase!(
     on_log,
     "export_on_log",
     "gatewright_sdk::bindings::on_log",

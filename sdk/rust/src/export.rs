@@ -51,6 +51,9 @@ macro_rules! export_phase {
     (on_event) => {
         $crate::bindings::on_event::export_on_event!(Exported with_types_in $crate::bindings::on_event);
     };
+    (on_schedule) => {
+        $crate::bindings::on_schedule::export_on_schedule!(Exported with_types_in $crate::bindings::on_schedule);
+    };
     (on_log) => {
         $crate::bindings::on_log::export_on_log!(Exported with_types_in $crate::bindings::on_log);
     };

@@ -7,7 +7,7 @@ use std::thread::LocalKey;
 
 use crate::bindings::policy::exports::gatewright::policy::lifecycle;
 use crate::bindings::policy::gatewright::policy::types;
-use crate::bindings::{on_event, on_log, on_request, on_request_body, on_response, on_response_body};
+use crate::bindings::{on_event, on_log, on_request, on_request_body, on_response, on_response_body, on_schedule};
 use crate::{Decision, Failure, Policy, log};
 
 /// A policy that `export!` gave a place for its configured value.
@@ -102,5 +102,11 @@ impl<P: Hosted> on_event::exports::gatewright::policy::on_event::Guest for Adapt
 impl<P: Hosted> on_log::exports::gatewright::policy::on_log::Guest for Adapter<P> {
     fn handle(exchange: &types::Exchange) {
         with(|policy: &P| policy.on_log(exchange));
+    }
+}
+
+impl<P: Hosted> on_schedule::exports::gatewright::policy::on_schedule::Guest for Adapter<P> {
+    fn handle(job: String) -> Result<(), Failure> {
+        with(|policy: &P| policy.on_schedule(&job))
     }
 }

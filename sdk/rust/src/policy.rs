@@ -91,6 +91,16 @@ pub trait Policy: Sized {
     fn on_log(&self, exchange: &Exchange) {
         let _ = exchange;
     }
+
+    /// A job that the operator scheduled is due. There is no exchange; keep what it finds in `kv`.
+    ///
+    /// # Errors
+    ///
+    /// The job failed, which is logged and counted; it runs again when it is due again.
+    fn on_schedule(&self, job: &str) -> Result<(), Failure> {
+        let _ = job;
+        Ok(())
+    }
 }
 
 /// What a phase that can stop an exchange decides.

@@ -4,11 +4,15 @@
 //! `secret=NAME:SECRET` (with the prefix `Bearer `), `show=NAME` (a header of the response) and `json=POINTER`;
 //! `parallel UPSTREAM PATH COUNT` starts so many and waits for each in reverse; `forget UPSTREAM PATH` starts one and lets it
 //! go; `twice UPSTREAM PATH` waits twice; `flood UPSTREAM` makes requests without end; `owned UPSTREAM` tells which headers it
-//! could set that are the gateway's.
+//! could set that are the gateway's; `read KEY` answers with an entry of the store `news`.
+//!
+//! The job `refresh` puts what `origin` answers at `/job` into that store, where `runs` counts; `fail`, `trap` and `spin` do
+//! so, and `hold` tries what needs an exchange.
 
 use gatewright_sdk::http::{HttpError, Outbound, Response};
+use gatewright_sdk::kv::Store;
 use gatewright_sdk::secrets::Secret;
-use gatewright_sdk::{Decision, Exchange, Failure, Policy, Reply, export, failure};
+use gatewright_sdk::{Decision, Exchange, Failure, Policy, Reply, export, failure, limits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -38,6 +42,27 @@ impl Policy for Caller {
         reply.set_body("text/plain", answer.as_bytes());
         Ok(Decision::Answer(reply))
     }
+
+    fn on_schedule(&self, job: &str) -> Result<(), Failure> {
+        let store = Store::open("news")?;
+        store.add(&format!("runs-{job}"), 1.0, None)?;
+        match job {
+            "refresh" => {
+                let response = Outbound::new("origin", "GET", "/job").send()?;
+                store.set("latest", &response.body(), None)?;
+            }
+            "fail" => return Err(failure("told-to-fail", "detail-for-the-operator")),
+            "trap" => panic!("told to trap"),
+            "spin" => loop {
+                std::hint::black_box(());
+            },
+            "hold" => {
+                limits::enter("bucket", "key", 1).map_err(|error| failure("limits", error.name()))?;
+            }
+            _ => return Err(failure("unknown-job", job)),
+        }
+        Ok(())
+    }
 }
 
 fn perform(words: &[&str]) -> Option<String> {
@@ -57,6 +82,11 @@ fn perform(words: &[&str]) -> Option<String> {
             requests.len().to_string()
         }
         ["owned", upstream] => owned(upstream),
+        ["read", key] => match Store::open("news").and_then(|store| store.get(key)) {
+            Ok(Some(entry)) => String::from_utf8_lossy(&entry.value).into_owned(),
+            Ok(None) => "nothing".to_owned(),
+            Err(error) => error.name().to_owned(),
+        },
         _ => return None,
     })
 }
@@ -143,4 +173,4 @@ fn owned(upstream: &str) -> String {
     format!("accepted: {accepted:?}")
 }
 
-export!(Caller: on_request);
+export!(Caller: on_request, on_schedule);

@@ -1,0 +1,51 @@
+//! Runs a policy's scheduled jobs, each on an instance of its own.
+
+use std::time::{Duration, Instant};
+
+use super::Phase;
+use super::bindings::gatewright::policy::types;
+use super::call::Call;
+use super::called::failed;
+use super::policy::Policy;
+use super::sandbox::Sandbox;
+use crate::error::{Error, Reason};
+
+impl Policy {
+    /// Runs one job, within a deadline. It yields now and then, whatever the guest does.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run_job(&self, job: &str, deadline: Duration) -> Result<(), Error> {
+        let Some(measured) = self.measured(Phase::OnSchedule) else {
+            return Err(Error::new(Reason::Internal, "the phase is not exported"));
+        };
+        let mut call = Call::new(self.services.clone(), self.id, self.config.limits.memory.as_usize());
+        call.is_job = true;
+        let call = if self.plugin.facts.wasi { call.with_wasi() } else { call };
+        let mut sandbox = Sandbox::new(&self.engine, call, true);
+        sandbox.limit(deadline, true);
+        let start = Instant::now();
+        let parameters = (job.to_owned(),);
+        let result = sandbox
+            .within(deadline, async |sandbox| {
+                self.call::<_, (Result<(), types::Failure>,)>(sandbox, Phase::OnSchedule, parameters).await
+            })
+            .await;
+        measured.seconds.observe(start.elapsed().as_secs_f64());
+        let call = sandbox.store.data();
+        call.log_output();
+        let result = match result {
+            Ok((Ok(()),)) => Ok(()),
+            Ok((Err(failure),)) => Err(failed(&self.name, &failure)),
+            Err(error) => Err(call.explain(&error)),
+        };
+        match &result {
+            Ok(()) => drop(measured.returned.inc()),
+            Err(_) => {
+                let labels = self.labels(Phase::OnSchedule, "failed");
+                self.services.metrics.policy_calls.get_or_create(&labels).inc();
+            }
+        }
+        result
+    }
+}
