@@ -3,7 +3,7 @@
 CARGO ?= cargo
 GATEWRIGHT = $(or $(CARGO_TARGET_DIR),target)/release/gatewright
 
-.PHONY: run test check build plugins guests bench soak clean
+.PHONY: run test check build plugins guests languages bench soak clean
 
 ## run: build the gateway and its policies, serve gatewright.yaml in front of an embedded mock upstream
 run: build plugins
@@ -32,6 +32,10 @@ plugins:
 
 guests:
 	@tests/guests/build.sh
+
+## languages: the policies in C, JavaScript and Python; the tests build what they need of them by themselves
+languages:
+	@policies/examples/build.sh
 
 ## bench: CPU time per request beside nginx, latency, reload, memory; about ten minutes on a quiet machine
 bench: build plugins

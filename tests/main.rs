@@ -6,6 +6,7 @@ mod engine;
 mod framing;
 mod hostile;
 mod http2;
+mod languages;
 mod mock;
 mod paths;
 mod policies;

@@ -37,7 +37,11 @@ fn what_a_module_prints_is_logged_a_line_at_a_time() {
         Some((line["level"].as_str()?.to_owned(), fields["said"].as_str()?.to_owned()))
     };
     let stderr = &gateway.process.stderr;
-    stderr.wait_for("the last line", |line| said(line)?.1.starts_with('x').then_some(()));
+    let mut full_lines = 0;
+    stderr.wait_for("the third full line", |line| {
+        full_lines += usize::from(said(line)?.1.starts_with('x'));
+        (full_lines == 3).then_some(())
+    });
     let lines: Vec<_> = stderr.all().iter().filter_map(|line| said(line)).collect();
     let line = |level: &str, text: &str| (level.to_owned(), text.to_owned());
     let full = line("INFO", &"x".repeat(1024));

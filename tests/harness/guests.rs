@@ -40,7 +40,7 @@ fn built() -> PathBuf {
         let modified = std::fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified());
         modified.is_ok_and(|modified| modified >= newest)
     };
-    if ["caller.wasm", "hostile.wasm", "keeper.wasm", "stamp.wasm"].into_iter().all(is_fresh) {
+    if ["caller.wasm", "conformance.wasm", "hostile.wasm", "keeper.wasm", "stamp.wasm"].into_iter().all(is_fresh) {
         return folder;
     }
     let script = repository.join("tests/guests/build.sh");
@@ -56,7 +56,7 @@ fn built() -> PathBuf {
 }
 
 /// When a file, or the newest below a folder, was changed.
-fn newest(path: &Path) -> SystemTime {
+pub(crate) fn newest(path: &Path) -> SystemTime {
     if !path.is_dir() {
         return std::fs::metadata(path).and_then(|metadata| metadata.modified()).unwrap();
     }

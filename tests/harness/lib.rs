@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
 mod client;
+mod examples;
 mod frames;
 mod gateway;
 mod guests;
@@ -18,6 +19,7 @@ mod wire;
 use std::time::Duration;
 
 pub use client::{Client, Protocol};
+pub use examples::example;
 pub use frames::{Flags, Frame, FrameKind, Frames, Outcome, header_block};
 pub use gateway::Gateway;
 pub use guests::{guest, guest_with};
