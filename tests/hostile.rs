@@ -2,6 +2,7 @@
 
 mod files;
 mod load;
+mod raw;
 mod streams;
 mod writes;
 
@@ -21,10 +22,11 @@ pub(crate) fn folder_with(name: &str, bytes: &[u8]) -> TempDir {
 /// A gateway whose every request passes the hostile guest, in mode `open` below `/open`. Deadlines are longer than by
 /// default, so that a busy machine is not taken for a hostile guest.
 fn gateway_to(origin: &Origin, more: &str) -> Gateway {
-    let policy = "plugin: hostile, grants: { limits: true, crypto: true, metadata: [hostile] }, \
+    let policy = "plugin: hostile, grants: { limits: true, crypto: true, secrets: [flood], metadata: [hostile] }, \
                   limits: { deadline: 250ms, body_deadline: 500ms, memory: 16MiB }";
     let config = format!(
         r#"plugins: {{ folder: plugins }}
+secrets: {{ flood: {{ value: open sesame }} }}
 policies:
   hostile: {{ {policy} }}
   lenient: {{ {policy}, on_failure: open }}
@@ -51,7 +53,7 @@ fn suffer(client: &mut Client, deed: &str) -> Reply {
 }
 
 /// Deeds that fail, with their reason codes.
-const FAILING: [(&str, &str); 29] = [
+const FAILING: [(&str, &str); 30] = [
     ("spin", "policy-deadline"),
     ("panic", "policy-trapped"),
     ("recurse", "policy-trapped"),
@@ -64,6 +66,7 @@ const FAILING: [(&str, &str); 29] = [
     ("headers", "policy-deadline"),
     ("handles", "policy-trapped"),
     ("replies", "policy-trapped"),
+    ("secrets", "policy-trapped"),
     ("names", "policy-trapped"),
     ("huge-reply", "policy-trapped"),
     ("on-request-body/spin", "policy-deadline"),

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use gatewright_sdk::{Body, Decision, Exchange, Failure, Reply, Scalar, crypto, failure, limits, log, metrics};
+use gatewright_sdk::{
+    Body, Decision, Exchange, Failure, Reply, Scalar, crypto, failure, limits, log, metrics, secrets,
+};
 
 /// Does one.
 pub fn perform(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Result<Decision, Failure> {
@@ -19,6 +21,7 @@ pub fn perform(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Resul
         "headers" => endless_headers(exchange),
         "handles" => handles(exchange),
         "replies" => replies(),
+        "secrets" => drop(black_box((0..1_000).map(|_| secrets::Secret::open("flood")).collect::<Vec<_>>())),
         "dropped-reply" => drop(Reply::error(418, "dropped", "nobody sees this")),
         "logs" => (0..2_000).for_each(|_| log::emit(log::Level::Warn, &"flood ".repeat(1_000), &[])),
         "series" => series(),
