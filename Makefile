@@ -3,7 +3,7 @@
 CARGO ?= cargo
 GATEWRIGHT = $(or $(CARGO_TARGET_DIR),target)/release/gatewright
 
-.PHONY: run test check build plugins guests languages bench soak clean
+.PHONY: run test check build plugins guests languages bench soak fuzz clean
 
 ## run: build the gateway and its policies, serve gatewright.yaml in front of an embedded mock upstream
 run: build plugins
@@ -44,6 +44,10 @@ bench: build plugins
 ## soak: the long forms of the tests, figures included
 soak: build plugins guests
 	GATEWRIGHT_SOAK=1 $(CARGO) test --release --locked -p gatewright-tests -- --nocapture soak reload
+
+## fuzz: 100,000 generated and mutated files offered to the loader; GATEWRIGHT_FUZZ_SEED says where to begin
+fuzz: build guests
+	GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-100000} $(CARGO) test --release --locked -p gatewright-tests -- --nocapture fuzz
 
 clean:
 	$(CARGO) clean

@@ -2,7 +2,7 @@
 
 mod files;
 mod load;
-mod raw;
+pub(crate) mod raw;
 mod streams;
 mod writes;
 

@@ -4,6 +4,7 @@
 mod configuration;
 mod engine;
 mod framing;
+mod fuzz;
 mod hostile;
 mod http2;
 mod languages;

@@ -3,7 +3,7 @@
 //! Each is a core module of a few instructions around one deed, so that nothing but the deed is wrong with it.
 
 mod deeds;
-mod module;
+pub(crate) mod module;
 
 use std::fmt::Write as _;
 

@@ -2,7 +2,7 @@
 
 /// What differs from a policy that lets every request pass.
 #[derive(Clone, Copy)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// Of `on-request`, which has `$exchange` and two locals; what is left on the stack is where its result is.
     pub(super) handle: &'static str,
     /// Of the allocator, which has `$align` and `$len`.
@@ -18,7 +18,7 @@ pub(super) struct Parts {
 const PASS: &str = "(call $drop_exchange (local.get $exchange)) (i32.const 0)";
 pub(super) const ALLOCATE: &str = "(local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
     (global.set $free (i32.add (local.get $at) (local.get $len))) (local.get $at)";
-pub(super) const GOOD: Parts = Parts {
+pub(crate) const GOOD: Parts = Parts {
     handle: PASS,
     realloc: ALLOCATE,
     describe: "(i32.const 32)",
@@ -32,7 +32,7 @@ pub(super) const fn handling(handle: &'static str) -> Parts {
 }
 
 /// The module of these parts.
-pub(super) fn module(parts: &Parts) -> Vec<u8> {
+pub(crate) fn module(parts: &Parts) -> Vec<u8> {
     let Parts { handle, realloc, describe, validate, configure, more } = parts;
     let text = format!(
         r#"(module

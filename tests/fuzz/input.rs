@@ -1,0 +1,134 @@
+//! Files made of a number.
+
+use arbitrary::Unstructured;
+use harness::guest;
+use wasm_mutate::WasmMutate;
+use wasm_smith::{Component, Config, Module};
+
+use crate::hostile::raw::module::{GOOD, module};
+
+/// What files are made from.
+pub(super) struct Corpus {
+    /// A policy of a few instructions, as a core module.
+    small: Vec<u8>,
+    /// One that imports WASI preview 1.
+    preview1: Vec<u8>,
+    /// A whole policy in Rust.
+    whole: Vec<u8>,
+}
+
+/// Numbers that look random, the same every time (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % (end.max(1) as u64)).unwrap()
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(count).collect()
+    }
+}
+
+impl Corpus {
+    pub(super) fn new() -> Self {
+        let preview1 = wat::parse_str(include_str!("../guests/preview1.wat")).unwrap();
+        Self { small: module(&GOOD), preview1, whole: guest("stamp") }
+    }
+
+    /// The file of a number, and its kind.
+    pub(super) fn file(&self, number: u64) -> (&'static str, Vec<u8>) {
+        let mut numbers = Numbers(number);
+        match numbers.below(16) {
+            0..4 => ("policy with any code", self.policy(&mut numbers)),
+            4 => ("any module", any_module(&mut numbers)),
+            5..7 => ("any component", any_component(&mut numbers)),
+            7..9 => ("mutated small policy", mutated(&self.small, &mut numbers)),
+            9..11 => ("mutated module of preview 1", mutated(&self.preview1, &mut numbers)),
+            11 => ("mutated policy", mutated(&self.whole, &mut numbers)),
+            12 => ("torn small policy", torn(&self.small, &mut numbers)),
+            13 => ("torn module of preview 1", torn(&self.preview1, &mut numbers)),
+            14 => ("torn policy", torn(&self.whole, &mut numbers)),
+            _ => ("noise", [b"\0asm".as_slice(), &numbers.bytes(200)].concat()),
+        }
+    }
+
+    /// Imports and exports of a policy, around code of any kind that ends.
+    fn policy(&self, numbers: &mut Numbers) -> Vec<u8> {
+        let config = Config { module_shape: Some(self.small.clone()), ..config() };
+        let bytes = numbers.bytes(4096);
+        let mut made = Module::new(config, &mut Unstructured::new(&bytes)).unwrap();
+        made.ensure_termination(1_000).unwrap();
+        made.to_bytes()
+    }
+}
+
+/// What the engine has, so that not everything is refused at once.
+fn config() -> Config {
+    Config {
+        bulk_memory_enabled: true,
+        reference_types_enabled: false,
+        gc_enabled: false,
+        exceptions_enabled: false,
+        memory64_enabled: false,
+        threads_enabled: false,
+        tail_call_enabled: false,
+        custom_page_sizes_enabled: false,
+        wide_arithmetic_enabled: false,
+        ..Config::default()
+    }
+}
+
+fn any_module(numbers: &mut Numbers) -> Vec<u8> {
+    let bytes = numbers.bytes(4096);
+    Module::new(config(), &mut Unstructured::new(&bytes)).unwrap().to_bytes()
+}
+
+fn any_component(numbers: &mut Numbers) -> Vec<u8> {
+    let bytes = numbers.bytes(4096);
+    Component::new(config(), &mut Unstructured::new(&bytes)).unwrap().to_bytes()
+}
+
+/// A few changes that leave it valid, its meaning aside.
+fn mutated(module: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = module.to_vec();
+    for _ in 0..=numbers.below(4) {
+        let mut mutate = WasmMutate::default();
+        mutate.seed(numbers.next()).fuel(300).preserve_semantics(false);
+        // Not every change applies to every module.
+        let changed = mutate.run(&bytes).ok().and_then(|mut all| all.next()).and_then(Result::ok);
+        bytes = changed.unwrap_or(bytes);
+    }
+    bytes
+}
+
+/// Bytes written over, cut off, doubled or moved.
+fn torn(module: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = module.to_vec();
+    for _ in 0..=numbers.below(6) {
+        let at = numbers.below(bytes.len());
+        let to = (at + numbers.below(64)).min(bytes.len());
+        match numbers.below(5) {
+            0 => bytes.truncate(at.max(8)),
+            1 => drop(bytes.drain(at..to)),
+            2 => {
+                let piece = bytes.get(at..to).unwrap_or_default().to_vec();
+                let place = numbers.below(bytes.len());
+                bytes.splice(place..place, piece);
+            }
+            _ => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = u8::try_from(numbers.below(256)).unwrap();
+                }
+            }
+        }
+    }
+    bytes
+}
