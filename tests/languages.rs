@@ -67,23 +67,28 @@ fn answer(request: &Request) -> String {
 #[test]
 fn every_language_does_the_same_with_all_that_the_contract_has() {
     for (language, policy) in policies() {
-        let origin = Origin::talking(|conversation| {
-            while let Some(request) = conversation.request() {
-                conversation.send(answer(&request));
-            }
-        });
-        // One gateway for all. To compile a language's runtime takes longer than a gateway's start is waited for, so that
-        // is done before and kept.
-        let config = config(&origin.url());
-        let folder = folder_with(&policy, &config);
-        let (output, text) = check(&folder);
-        assert!(output.status.success(), "{language}: {text}");
-        let gateway = Gateway::start_in(folder, &config);
-        for protocol in Protocol::ALL {
-            let mut client = Client::connect(gateway.address(), protocol);
-            cases::check_all(&mut client, &origin, &format!("{language} over {protocol:?}"));
-            streams::check_all(&gateway, protocol, &format!("{language} over {protocol:?}"));
-        }
-        streams::check_log(&gateway, language);
+        check_policy(language, &policy);
     }
+}
+
+/// Asks all of a policy's file that the contract has.
+pub(crate) fn check_policy(language: &str, policy: &[u8]) {
+    let origin = Origin::talking(|conversation| {
+        while let Some(request) = conversation.request() {
+            conversation.send(answer(&request));
+        }
+    });
+    // One gateway for all. To compile a language's runtime takes longer than a gateway's start is waited for, so that is
+    // done before and kept.
+    let config = config(&origin.url());
+    let folder = folder_with(policy, &config);
+    let (output, text) = check(&folder);
+    assert!(output.status.success(), "{language}: {text}");
+    let gateway = Gateway::start_in(folder, &config);
+    for protocol in Protocol::ALL {
+        let mut client = Client::connect(gateway.address(), protocol);
+        cases::check_all(&mut client, &origin, &format!("{language} over {protocol:?}"));
+        streams::check_all(&gateway, protocol, &format!("{language} over {protocol:?}"));
+    }
+    streams::check_log(&gateway, language);
 }
