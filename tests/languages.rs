@@ -3,6 +3,7 @@
 mod cases;
 mod load;
 mod streams;
+mod wasi;
 
 use std::process::Output;
 

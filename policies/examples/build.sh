@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the policies in other languages, with the tools of each language's own registry, pinned.
-#   policies/examples/build.sh [--out DIR] [LANGUAGE...]      c, javascript, python; all of them without a name
+#   policies/examples/build.sh [--out DIR] [LANGUAGE...]      c, javascript, javascript-wasi, python; all without a name
 # The tools go to DIR/tools, once. DIR is target/examples at the repository's root by default.
 # Exits with 3 where a language cannot be built here for want of python3 or npm.
 set -euo pipefail
@@ -14,17 +14,17 @@ while [ $# -gt 0 ]; do
       out=${2:?"--out needs a folder"}
       shift 2
       ;;
-    c | javascript | python)
+    c | javascript | javascript-wasi | python)
       languages+=("$1")
       shift
       ;;
     *)
-      echo "unknown argument $1; usage: policies/examples/build.sh [--out DIR] [c] [javascript] [python]" >&2
+      echo "unknown argument $1; usage: policies/examples/build.sh [--out DIR] [c] [javascript] [javascript-wasi] [python]" >&2
       exit 2
       ;;
   esac
 done
-[ ${#languages[@]} -gt 0 ] || languages=(c javascript python)
+[ ${#languages[@]} -gt 0 ] || languages=(c javascript javascript-wasi python)
 mkdir -p "$out/tools"
 out=$(cd "$out" && pwd)
 
@@ -79,10 +79,21 @@ build_c() {
 
 # `--stub-wasi` leaves no WASI imports: the policy needs none, and is called without a stack of its own.
 build_javascript() {
+  componentize_qjs "$1" --stub-wasi
+}
+
+# With WASI 0.2, as a policy has it that wants `Date.now()`.
+build_javascript-wasi() {
+  componentize_qjs "$1"
+}
+
+componentize_qjs() {
+  local to=$1
+  shift
   node_tools
-  "$out/tools/javascript/node_modules/.bin/componentize-qjs" --sync --stub-wasi --opt-size --minify \
-    --wit "$out/wit" --world conformance --js "$examples/javascript/conformance/policy.js" --output "$1" >&2
-  node "$examples/javascript/give-back.mjs" "$1" "$1"
+  "$out/tools/javascript/node_modules/.bin/componentize-qjs" --sync --opt-size --minify "$@" \
+    --wit "$out/wit" --world conformance --js "$examples/javascript/conformance/policy.js" --output "$to" >&2
+  node "$examples/javascript/give-back.mjs" "$to" "$to"
 }
 
 build_python() {

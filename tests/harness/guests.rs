@@ -29,6 +29,35 @@ pub fn guest_with(name: &str, from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
+/// A guest compiled for WASI 0.2; `None`, loudly, where the toolchain has no `wasm32-wasip2`.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "what is left out is said where the test's result is read")]
+pub fn guest_for_wasi(name: &str) -> Option<Vec<u8>> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
+    let sysroot = PathBuf::from(String::from_utf8(sysroot).unwrap().trim());
+    if !sysroot.join("lib/rustlib/wasm32-wasip2/lib").is_dir() {
+        eprintln!("\n*** NOT TESTED: Rust for WASI 0.2: `rustup target add wasm32-wasip2`\n");
+        return None;
+    }
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap().join("wasm");
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", name]);
+    command.current_dir(repository.join("tests/guests")).env("CARGO_TARGET_DIR", &target);
+    run_for_wasm(command);
+    Some(std::fs::read(target.join(format!("wasm32-wasip2/release/{name}.wasm"))).unwrap())
+}
+
+/// Runs a build whose flags are not those of this one.
+fn run_for_wasm(mut command: Command) {
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        command.env_remove(name);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "guests cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn built() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let test = std::env::current_exe().unwrap();
@@ -46,12 +75,7 @@ fn built() -> PathBuf {
     let script = repository.join("tests/guests/build.sh");
     let mut command = Command::new("bash");
     command.arg(script).arg("--out").arg(&folder).env("CARGO_TARGET_DIR", target.join("wasm"));
-    // The flags of this build are not for WebAssembly.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-        command.env_remove(name);
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "guests cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
+    run_for_wasm(command);
     folder
 }
 

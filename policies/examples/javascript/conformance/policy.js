@@ -98,6 +98,10 @@ export const onRequest = phase((exchange) => {
     case "log":
       emit("info", "said as told", [["key", "value"]]);
       break;
+    case "wasi":
+      // Only where WASI is linked; without it `Date.now()` traps.
+      exchange.requestHeaders().set("x-now", `${Date.now()}`);
+      break;
     case "clock": {
       const isNow = now() > 1_700_000_000_000 && Number.isInteger(now());
       exchange.requestHeaders().set("x-clock", `${isNow} ${monotonic() <= monotonic()}`);
