@@ -53,7 +53,7 @@ enum Ask {
 }
 
 /// How long a folder must be still before it is read: an editor's save is several events.
-const SETTLE: Duration = Duration::from_millis(120);
+const SETTLE: Duration = Duration::from_millis(40);
 /// How long to wait for a folder that never gets still.
 const SETTLE_MAX: Duration = Duration::from_millis(800);
 /// The slow poll that is the truth where no event comes.
@@ -117,6 +117,7 @@ pub fn start(
     let handle = ReloadHandle { asks: asks.clone(), status: status.clone() };
     let watch = Watch::start(asks, &loader.folders(&loaded.files));
     gateway.shared.metrics.reload_fresh.set(1);
+    gateway.shared.compiler.serves();
     keys::start(&gateway, runtime);
     jobs::start(&gateway, runtime);
     let reloader = Reloader { gateway, server, loader, status, asks: asked, watch };

@@ -24,6 +24,30 @@ fn a_fresh_instance_knows_nothing_of_an_earlier_call() {
 }
 
 #[test]
+fn nothing_of_an_earlier_call_is_left_in_memory_unless_instances_are_warm() {
+    let origin = Origin::ok();
+    for (isolation, is_left) in [("fresh", false), ("warm", true)] {
+        let policy = format!("{POLICY}, isolation: {isolation}");
+        let gateway = gateway_with(folder_with("hostile", &guest("hostile")), &origin, &policy);
+        let mut client = Client::connect(gateway.address(), Protocol::Http1);
+        assert_eq!(does(&mut client, "stash").text(), "stashed");
+        let found: usize = does(&mut client, "search").text().parse().unwrap();
+        assert_eq!(found > 0, is_left, "{isolation}: {found}");
+    }
+}
+
+#[test]
+fn a_call_that_keeps_a_handle_ends_its_instance() {
+    let origin = Origin::ok();
+    let gateway = gateway_with(folder_with("hostile", &guest("hostile")), &origin, POLICY);
+    let mut client = Client::connect(gateway.address(), Protocol::Http1);
+    for _ in 0..50 {
+        // Each leaks more handles than half of what one instance may have.
+        assert_eq!(does(&mut client, "leak").text(), "leaked");
+    }
+}
+
+#[test]
 fn a_warm_instance_serves_one_call_after_another_until_one_fails() {
     let origin = Origin::ok();
     let policy = format!("{POLICY}, isolation: warm");

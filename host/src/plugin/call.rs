@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -29,6 +29,8 @@ pub(super) struct Call {
     pub(super) services: Arc<Services>,
     /// Whose state this is.
     pub(super) policy: u32,
+    /// Handles that the guest was given and has not dropped.
+    pub(super) handed_over: u32,
     pub(super) memory: MemoryLimiter,
     /// When the call must be over: what the host does for it counts as well.
     pub(super) until: Instant,
@@ -80,6 +82,7 @@ impl Call {
             outbox: Outbox::default(),
             services,
             policy,
+            handed_over: 0,
             memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
             until: Instant::now(),
             wasi: None,
@@ -93,6 +96,23 @@ impl Call {
         self.replies.clear();
         self.secrets.clear();
         // Stores stay: the policy may open the same ones in every call.
+    }
+
+    /// A handle that the guest is to own.
+    pub(super) fn hand_over<T: 'static>(&mut self, number: u32) -> Resource<T> {
+        self.handed_over += 1;
+        Resource::new_own(number)
+    }
+
+    /// The guest has dropped a handle.
+    pub(super) fn took_back(&mut self) {
+        self.handed_over = self.handed_over.saturating_sub(1);
+    }
+
+    /// Forgets what an earlier call in the same store opened: the next one is to begin as in a new store.
+    pub(super) fn forget(&mut self) {
+        self.stores.clear();
+        self.memory.exceeded = false;
     }
 
     /// Whether the guest's runtime keeps handles of the empty world.

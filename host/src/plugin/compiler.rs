@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub struct Compiler {
     engine: Engine,
     cache: Option<Cache>,
     log: Vec<String>,
+    serves: AtomicBool,
     /// What serves now, by what it was prepared from: policies that are configured alike share one.
     live: Mutex<HashMap<String, Weak<Prepared>>>,
 }
@@ -35,6 +37,8 @@ struct Job {
     name: String,
     task: Task,
     bounds: CompilerConfig,
+    /// Whether something serves meanwhile.
+    yields: bool,
 }
 
 /// A child's answer is at most this long: the code of the largest plugin.
@@ -56,13 +60,18 @@ impl Compiler {
                 None
             }
         });
-        Self { engine, cache, log, live: Mutex::default() }
+        Self { engine, cache, log, serves: AtomicBool::new(false), live: Mutex::default() }
     }
 
     /// The engine that serves.
     #[must_use]
     pub const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// From now on something serves, which children are to yield to.
+    pub fn serves(&self) {
+        self.serves.store(true, Ordering::Relaxed);
     }
 
     /// Looks at a plugin's file.
@@ -178,7 +187,8 @@ impl Compiler {
 
     /// Has a child do a task.
     fn ask(&self, name: &str, task: Task, file: &[u8], bounds: &CompilerConfig) -> anyhow::Result<(Answer, Vec<u8>)> {
-        let job = Job { name: name.to_owned(), task, bounds: bounds.clone() };
+        let job =
+            Job { name: name.to_owned(), task, bounds: bounds.clone(), yields: self.serves.load(Ordering::Relaxed) };
         let header = serde_json::to_vec(&job)?;
         // The program that runs, even if its file was replaced since.
         let mut child = Command::new("/proc/self/exe")
@@ -255,6 +265,9 @@ pub fn serve_one() -> anyhow::Result<()> {
     let (header, file) = take(&bytes)?;
     let job: Job = serde_json::from_slice(header)?;
     bind(&job.bounds)?;
+    if job.yields {
+        rustix::process::nice(NICE)?;
+    }
     let engine = Engine::for_preparing()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (answer, code) = runtime.block_on(prepare(&engine, (&job.name, &job.task), file));
@@ -269,7 +282,7 @@ pub fn serve_one() -> anyhow::Result<()> {
 
 /// Bounds this process for good.
 fn bind(bounds: &CompilerConfig) -> anyhow::Result<()> {
-    use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+    use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
     let most = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(Resource::Cpu, most(bounds.time.0.as_secs().max(1)))?;
     // What it writes to, and not what it only reserves: a linear memory reserves gigabytes.
@@ -279,7 +292,6 @@ fn bind(bounds: &CompilerConfig) -> anyhow::Result<()> {
     setrlimit(Resource::Fsize, most(bounds.memory.0))?;
     setrlimit(Resource::Nofile, most(OPEN_FILES_MAX))?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    nice(NICE)?;
     Ok(())
 }
 

@@ -7,20 +7,20 @@ use std::time::Duration;
 use anyhow::Context;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
+use super::idle::{IdleCount, IdlePool};
 use super::sandbox::Sandbox;
-use super::warm::{WarmCount, WarmPool};
 use crate::telemetry::Metrics;
 
 /// Compiles and runs policies. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine(pub(super) wasmtime::Engine, WarmCount);
+pub struct Engine(pub(super) wasmtime::Engine, IdleCount);
 
 /// Instances at once. A policy that never waits holds one only while its worker runs it.
 const INSTANCES: u32 = 512;
 /// Some components are many core modules: Python's is 38.
 const CORE_INSTANCES: u32 = INSTANCES * 40;
 /// Instances that are kept between calls, all policies together: the other half is for calls that need a fresh one.
-const WARM_MAX: usize = INSTANCES as usize / 2;
+const KEPT_MAX: usize = INSTANCES as usize / 2;
 /// The largest memory that an operator can allow.
 pub(super) const MEMORY_MAX: usize = 128 << 20;
 /// Memory up to this size is cleared in place, which is cheaper than giving it back.
@@ -91,7 +91,7 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self(engine, WarmCount::default()))
+        Ok(Self(engine, IdleCount::default()))
     }
 
     /// What compiled code must have been made for to run here.
@@ -107,8 +107,8 @@ impl Engine {
     }
 
     /// Keeps an instance for the next call, if there is room.
-    pub(super) fn keep(&self, pool: &WarmPool, sandbox: Sandbox) {
-        pool.put(sandbox, &self.1, WARM_MAX);
+    pub(super) fn keep(&self, pool: &IdlePool, sandbox: Sandbox) {
+        pool.put(sandbox, &self.1, KEPT_MAX);
     }
 
     /// Writes the pool's figures to the metrics.
@@ -117,7 +117,7 @@ impl Engine {
             metrics.instances.set(i64::try_from(pool.component_instances()).unwrap_or(i64::MAX));
             metrics.instance_memories.set(i64::try_from(pool.memories()).unwrap_or(i64::MAX));
             let bytes = u32::try_from(pool.unused_memory_bytes_resident()).unwrap_or(u32::MAX);
-            metrics.warm_instances.set(i64::try_from(self.1.now()).unwrap_or(i64::MAX));
+            metrics.kept_instances.set(i64::try_from(self.1.now()).unwrap_or(i64::MAX));
             metrics.pool_bytes.set(f64::from(bytes));
         }
     }

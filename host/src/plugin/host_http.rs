@@ -94,7 +94,10 @@ impl Call {
 
     async fn response(&mut self, pending: PendingResponse) -> Answer<Resource<ResponseHandle>> {
         match pending.wait().await {
-            Ok(response) => Ok(Ok(Resource::new_own(self.outbox.put(Slot::Response(Box::new(response)))?))),
+            Ok(response) => Ok(Ok({
+                let slot = self.outbox.put(Slot::Response(Box::new(response)))?;
+                self.hand_over(slot)
+            })),
             Err(error) => Ok(Err(http_error(error))),
         }
     }
@@ -120,7 +123,10 @@ impl http::HostOutbound for Call {
     fn new(&mut self, upstream: String, method: String, target: String) -> Result<Resource<OutboundHandle>> {
         self.in_exchange("http")?;
         let request = self.services.http.request(&upstream, &method, target);
-        Ok(Resource::new_own(self.outbox.put(Slot::Request(Box::new(request)))?))
+        Ok({
+            let slot = self.outbox.put(Slot::Request(Box::new(request)))?;
+            self.hand_over(slot)
+        })
     }
 
     fn set_header(
@@ -167,7 +173,10 @@ impl http::HostOutbound for Call {
 
     fn start(&mut self, outbound: Resource<OutboundHandle>) -> Answer<Resource<PendingHandle>> {
         match self.start_request(outbound.rep())? {
-            Ok(pending) => Ok(Ok(Resource::new_own(self.outbox.put(Slot::Pending(Some(pending)))?))),
+            Ok(pending) => Ok(Ok({
+                let slot = self.outbox.put(Slot::Pending(Some(pending)))?;
+                self.hand_over(slot)
+            })),
             Err(error) => Ok(Err(http_error(error))),
         }
     }
@@ -180,6 +189,7 @@ impl http::HostOutbound for Call {
     }
 
     fn drop(&mut self, outbound: Resource<OutboundHandle>) -> Result<()> {
+        self.took_back();
         self.outbox.forget(outbound.rep())
     }
 }
@@ -194,6 +204,7 @@ impl http::HostPending for Call {
     }
 
     fn drop(&mut self, pending: Resource<PendingHandle>) -> Result<()> {
+        self.took_back();
         self.outbox.forget(pending.rep())
     }
 }
@@ -204,7 +215,7 @@ impl http::HostResponse for Call {
     }
 
     fn headers(&mut self, response: Resource<ResponseHandle>) -> Result<Resource<FieldsHandle>> {
-        Ok(Resource::new_own(RESPONSE_OF_CALL + response.rep()))
+        Ok(self.hand_over(RESPONSE_OF_CALL + response.rep()))
     }
 
     fn body(&mut self, response: Resource<ResponseHandle>) -> Result<Vec<u8>> {
@@ -226,6 +237,7 @@ impl http::HostResponse for Call {
     }
 
     fn drop(&mut self, response: Resource<ResponseHandle>) -> Result<()> {
+        self.took_back();
         self.outbox.forget(response.rep())
     }
 }

@@ -39,7 +39,7 @@ impl kv::HostStore for Call {
                 self.stores.len() - 1
             }
         };
-        Ok(Ok(Resource::new_own(u32::try_from(index)?)))
+        Ok(Ok(self.hand_over(u32::try_from(index)?)))
     }
 
     fn get(&mut self, store: Resource<StoreHandle>, key: String) -> Answer<Option<kv::Entry>> {
@@ -84,6 +84,7 @@ impl kv::HostStore for Call {
     }
 
     fn drop(&mut self, _: Resource<StoreHandle>) -> Result<()> {
+        self.took_back();
         Ok(())
     }
 }

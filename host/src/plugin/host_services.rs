@@ -197,7 +197,7 @@ impl secrets::HostSecret for Call {
         let may_reveal = granted.reveal.contains(&name);
         let handle = u32::try_from(self.secrets.len())?;
         self.secrets.push((secret.clone(), may_reveal));
-        Ok(Ok(Resource::new_own(handle)))
+        Ok(Ok(self.hand_over(handle)))
     }
 
     fn reveal(&mut self, secret: Resource<SecretHandle>) -> Result<Result<Vec<u8>, secrets::SecretError>> {
@@ -212,6 +212,7 @@ impl secrets::HostSecret for Call {
     }
 
     fn drop(&mut self, _: Resource<SecretHandle>) -> Result<()> {
+        self.took_back();
         Ok(())
     }
 }

@@ -132,6 +132,7 @@ impl HostFields for Call {
     }
 
     fn drop(&mut self, _: Resource<FieldsHandle>) -> Result<()> {
+        self.took_back();
         Ok(())
     }
 }
@@ -201,11 +202,11 @@ impl HostReply for Call {
         }
         let index = u32::try_from(self.replies.len())?;
         self.replies.push(Reply::new(status));
-        Ok(Resource::new_own(index))
+        Ok(self.hand_over(index))
     }
 
     fn headers(&mut self, reply: Resource<ReplyHandle>) -> Result<Resource<FieldsHandle>> {
-        Ok(Resource::new_own(REPLY_FIELDS + reply.rep()))
+        Ok(self.hand_over(REPLY_FIELDS + reply.rep()))
     }
 
     fn set_body(&mut self, reply: Resource<ReplyHandle>, content_type: String, bytes: Vec<u8>) -> Result<()> {
@@ -223,6 +224,7 @@ impl HostReply for Call {
     }
 
     fn drop(&mut self, _: Resource<ReplyHandle>) -> Result<()> {
+        self.took_back();
         Ok(())
     }
 }
@@ -278,12 +280,12 @@ impl HostExchange for Call {
     }
 
     fn request_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Resource<FieldsHandle>> {
-        Ok(Resource::new_own(REQUEST_FIELDS))
+        Ok(self.hand_over(REQUEST_FIELDS))
     }
 
     fn response_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<Resource<FieldsHandle>>> {
         let has_response = self.exchange()?.response.is_some();
-        Ok(has_response.then(|| Resource::new_own(RESPONSE_FIELDS)))
+        Ok(has_response.then(|| self.hand_over(RESPONSE_FIELDS)))
     }
 
     fn response_status(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<u16>> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::reset::RESET;
 use super::{Phase, bindings};
 
 /// A plugin: a file in the drop folder that could be one.
@@ -99,6 +100,9 @@ impl Facts {
                 }
                 None => bail!("imports {name}: a policy may import {PACKAGE}*{VERSION} and WASI 0.2 without http"),
             }
+        }
+        if let Some(name) = exports.iter().find(|name| name.starts_with(RESET)) {
+            bail!("exports {name}, a name that the gateway keeps for itself");
         }
         let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}{VERSION}"));
         if !has("lifecycle") {

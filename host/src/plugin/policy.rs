@@ -8,9 +8,9 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::compiler::Compiler;
 use super::grants::{check_grants, check_limits, check_schedule};
+use super::idle::IdlePool;
 use super::package::{Description, SharedPlugin};
 use super::prepared::{Preparation, Prepared};
-use super::warm::WarmPool;
 use super::{Engine, Phase};
 use crate::config::{CompilerConfig, FailureMode, Isolation, PolicyConfig};
 use crate::services::Services;
@@ -31,9 +31,21 @@ pub struct Policy {
     pub(super) prepared: Arc<Prepared>,
     /// What `configure` gets where there is no image.
     pub(super) config_text: String,
-    /// Instances between calls; none where every call has its own.
-    pub(super) warm: Option<WarmPool>,
+    /// Instances between calls.
+    pub(super) idle: IdlePool,
+    pub(super) keeping: Keeping,
     phases: [Option<Measured>; Phase::ALL.len()],
+}
+
+/// What becomes of an instance after a call that ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// It is dropped.
+    Never,
+    /// It is put back to its beginning, and serves a later call as if it were new.
+    Reset,
+    /// It serves a later call as it is.
+    Warm,
 }
 
 /// The metrics of an exported phase.
@@ -63,7 +75,12 @@ impl Policy {
         }
         let prepared = compiler.prepare(&plugin, (&services.policy, config), bounds)?;
         let phases = Phase::ALL.map(|phase| plugin.facts.has(phase).then(|| Measured::new(&services, phase)));
-        let warm = (config.isolation == Isolation::Warm).then(|| WarmPool::new(plugin.facts.waits()));
+        let keeping = match config.isolation {
+            Isolation::Warm => Keeping::Warm,
+            Isolation::Fresh if prepared.resets.is_empty() => Keeping::Never,
+            Isolation::Fresh => Keeping::Reset,
+        };
+        let idle = IdlePool::new(plugin.facts.waits());
         Ok(Self {
             id,
             name: services.policy.clone(),
@@ -73,7 +90,8 @@ impl Policy {
             services,
             prepared,
             config_text: config.config.to_string(),
-            warm,
+            idle,
+            keeping,
             phases,
         })
     }

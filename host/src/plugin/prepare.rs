@@ -15,6 +15,7 @@ use super::engine::{Engine, MEMORY_MAX};
 use super::image::{Imaging, compile};
 use super::package::{Description, Facts};
 use super::prepared::{Preparation, Prepared, export};
+use super::reset::with_reset;
 use super::sandbox::Sandbox;
 use crate::config::check_value;
 use crate::services::Services;
@@ -148,9 +149,19 @@ async fn imaged(imaging: &Imaging<'_>, sandbox: &mut Sandbox, subject: &Subject<
         return Err(anyhow!("configure keeps a handle of the host's, which no image can hold"));
     }
     let image = imaging.take(sandbox).await?;
+    // An instance that can be put back to its beginning serves the next call; any other is made anew for each.
+    let image = match with_reset(&image) {
+        Ok(image) => image,
+        Err(error) => {
+            tracing::info!(plugin = subject.bench.name, error = format!("{error:#}"), "every call makes an instance");
+            image
+        }
+    };
     let component = compile(subject.bench.engine, &image)?;
     let proof = Subject::new(subject.bench, component, subject.memory)?;
-    proof.instance().await.context("start from the image")?;
+    let mut sandbox = proof.instance().await.context("start from the image")?;
+    let again = sandbox.reset(&proof.prepared.resets).await.map_err(anyhow::Error::from);
+    again.context("start again from the image")?;
     Ok(proof.component)
 }
 

@@ -8,6 +8,7 @@ use super::call::Call;
 use super::engine::Engine;
 use super::grants::linker;
 use super::package::{Description, Facts};
+use super::reset::RESET;
 
 /// A component ready to serve every policy that is configured alike.
 pub(super) struct Prepared {
@@ -17,6 +18,8 @@ pub(super) struct Prepared {
     pub(super) preparation: Preparation,
     pub(super) pre: InstancePre<Call>,
     pub(super) configure: ComponentExportIndex,
+    /// The functions that put an instance back to its beginning; none where it cannot be.
+    pub(super) resets: Vec<ComponentExportIndex>,
     handles: [Option<ComponentExportIndex>; Phase::ALL.len()],
 }
 
@@ -66,7 +69,9 @@ impl Prepared {
             }
         }
         let configure = export(component, "lifecycle", "configure")?;
-        Ok(Self { description, preparation, pre, configure, handles })
+        let names = (0..).map(|number| format!("{RESET}{number}"));
+        let resets = names.map_while(|name| component.get_export_index(None, &name)).collect();
+        Ok(Self { description, preparation, pre, configure, resets, handles })
     }
 
     /// The function of a phase, if it takes part in it.

@@ -1,19 +1,20 @@
 //! Calls a policy in a sandbox: lends it the exchange, and takes it back whatever happens.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Lift, Resource, TypedFunc};
 
 use super::Phase;
 use super::bindings::exports::gatewright::policy::on_event;
+use super::bindings::gatewright::policy::types;
 use super::call::{Call, CallBody};
 use super::called::{Answer, Called, Decided, Outcome, Transformed};
 use super::handles::{BodyHandle, ExchangeHandle};
 use super::host_http::Outbox;
+use super::policy::Keeping;
 use super::policy::Policy;
 use super::prepared::Preparation;
 use super::sandbox::{Parameters, Results, Sandbox};
-use super::warm::WarmPool;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply, Timing};
 
@@ -66,7 +67,7 @@ impl Policy {
     where
         P: Parameters,
         R: Lift + wasmtime::component::ComponentType + Send + Sync + 'static,
-        (R,): Results,
+        (R,): Results + Returned,
     {
         self.enter::<P, (R,)>(phase, subject, parameters).await.map(|((result,), replies)| (result, replies))
     }
@@ -82,7 +83,7 @@ impl Policy {
 
     /// Calls the function of a phase in a sandbox. The exchange comes back whatever happens; where the call failed, the
     /// body is as it was.
-    async fn enter<P: Parameters, R: Results>(
+    async fn enter<P: Parameters, R: Results + Returned>(
         &self,
         phase: Phase,
         (mut exchange, body): (Box<Exchange>, Option<CallBody>),
@@ -96,7 +97,7 @@ impl Policy {
         let limits = &self.config.limits;
         let deadline = if whole_body { limits.body_deadline.0 } else { limits.deadline.0 };
         let before = body.clone();
-        let mut sandbox = self.warm.as_ref().and_then(WarmPool::take).unwrap_or_else(|| self.sandbox());
+        let mut sandbox = self.idle.take().unwrap_or_else(|| self.sandbox());
         sandbox.store.data_mut().begin(exchange, body);
         let start = Instant::now();
         sandbox.limit(deadline, whole_body);
@@ -108,14 +109,35 @@ impl Policy {
         let replies = std::mem::take(&mut call.replies);
         // Requests of its own that are still under way end with the call.
         call.outbox = Outbox::default();
-        let result = result.map(|result| (result, replies)).map_err(|error| call.explain(&error));
+        let result = result.map(|result: R| (result, replies)).map_err(|error| call.explain(&error));
         let body = if result.is_ok() { call.body.take() } else { before };
         let mut exchange = call.exchange.take().unwrap_or_else(|| Box::new(Exchange::lost()));
         exchange.timings.push(Timing { policy: self.name.clone(), phase: phase.name(), took });
-        if let (Some(warm), Ok(_)) = (&self.warm, &result) {
-            self.engine.keep(warm, sandbox);
+        if let Ok((returned, _)) = &result {
+            self.keep(sandbox, returned.handles()).await;
         }
         Called { exchange, body, result }
+    }
+
+    /// Keeps an instance for a later call. Unless calls are to share what it remembers, it is put back to its beginning
+    /// first; where that cannot be, it goes.
+    async fn keep(&self, mut sandbox: Sandbox, returned: u32) {
+        if self.keeping == Keeping::Reset {
+            let call = sandbox.store.data_mut();
+            call.forget();
+            if call.handed_over != returned || call.holds_handles() || sandbox.grown() > 0 {
+                return;
+            }
+            sandbox.store.data_mut().handed_over = 0;
+            sandbox.limit(RESET_DEADLINE, false);
+            let resets = &self.prepared.resets;
+            if sandbox.within(RESET_DEADLINE, async |sandbox| sandbox.reset(resets).await).await.is_err() {
+                return;
+            }
+        }
+        if self.keeping != Keeping::Never {
+            self.engine.keep(&self.idle, sandbox);
+        }
     }
 
     fn sandbox(&self) -> Sandbox {
@@ -138,9 +160,36 @@ impl Policy {
             configured.map_err(|message| wasmtime::format_err!("configure failed: {message}"))?;
         }
         let handle = self.prepared.handle(phase).ok_or_else(|| wasmtime::format_err!("the phase is not exported"))?;
-        let function = sandbox.handle::<P, R>(phase, handle, self.warm.is_some())?;
+        let function = sandbox.handle::<P, R>(phase, handle, self.keeping != Keeping::Never)?;
         sandbox.calls += 1;
         sandbox.call(&function, parameters).await
+    }
+}
+
+/// A time that no reset of a memory this small takes.
+const RESET_DEADLINE: Duration = Duration::from_millis(50);
+
+/// What a guest returns.
+pub(super) trait Returned {
+    /// The handles that it gives back by returning them.
+    fn handles(&self) -> u32;
+}
+
+impl Returned for () {
+    fn handles(&self) -> u32 {
+        0
+    }
+}
+
+impl Returned for (Result<types::Decision, types::Failure>,) {
+    fn handles(&self) -> u32 {
+        u32::from(matches!(self, (Ok(types::Decision::Answer(_)),)))
+    }
+}
+
+impl Returned for (Result<on_event::Outcome, types::Failure>,) {
+    fn handles(&self) -> u32 {
+        0
     }
 }
 

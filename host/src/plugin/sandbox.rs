@@ -11,7 +11,7 @@ use wasmtime::{Store, Trap};
 use super::Phase;
 use super::call::Call;
 use super::engine::{Engine, MEMORY_MAX};
-use super::warm::WarmTicket;
+use super::idle::IdleTicket;
 
 /// One instance of a component in a store of its own.
 pub(super) struct Sandbox {
@@ -19,12 +19,14 @@ pub(super) struct Sandbox {
     instance: Option<Instance>,
     /// The functions that were found in it, where it is kept for more calls.
     functions: [Option<Box<dyn Any + Send>>; Phase::ALL.len()],
+    /// The functions that put it back to its beginning.
+    resets: Vec<TypedFunc<(), ()>>,
     /// Calls so far.
     pub(super) calls: u32,
     /// Bytes of memory that it began with.
     began_with: usize,
-    /// Counts it among the warm ones.
-    pub(super) ticket: Option<WarmTicket>,
+    /// Counts it among those that are kept.
+    pub(super) ticket: Option<IdleTicket>,
     /// Whether calls may wait, on a stack of their own.
     waits: bool,
 }
@@ -53,7 +55,7 @@ impl Sandbox {
             store.epoch_deadline_trap();
         }
         let functions = [const { None }; Phase::ALL.len()];
-        Self { store, instance: None, functions, calls: 0, began_with: 0, ticket: None, waits }
+        Self { store, instance: None, functions, resets: Vec::new(), calls: 0, began_with: 0, ticket: None, waits }
     }
 
     /// Sets when the next call must be over, and bounds what it may hand over.
@@ -95,6 +97,22 @@ impl Sandbox {
     /// Bytes by which its memory has grown.
     pub(super) fn grown(&self) -> usize {
         self.store.data().memory.used.saturating_sub(self.began_with)
+    }
+
+    /// Puts its memory and globals back to where they began, by functions that were added to it.
+    pub(super) async fn reset(&mut self, functions: &[ComponentExportIndex]) -> wasmtime::Result<()> {
+        if self.resets.is_empty() {
+            for index in functions {
+                let function = self.function::<(), ()>(index)?;
+                self.resets.push(function);
+            }
+        }
+        for at in 0..self.resets.len() {
+            if let Some(function) = self.resets.get(at).copied() {
+                self.call(&function, ()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The function of a phase, looked up once in an instance that is kept.

@@ -95,7 +95,7 @@ pub struct Metrics {
     /// Policy instances alive in the pool.
     pub instances: Gauge,
     /// Instances that are kept between calls.
-    pub warm_instances: Gauge,
+    pub kept_instances: Gauge,
     /// Linear memories alive in the pool.
     pub instance_memories: Gauge,
     /// Bytes of unused pool memory that stay resident.
@@ -135,7 +135,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             reload_fresh: Gauge::default(),
             instances: Gauge::default(),
-            warm_instances: Gauge::default(),
+            kept_instances: Gauge::default(),
             instance_memories: Gauge::default(),
             pool_bytes: Gauge::default(),
             access_log_dropped: Gauge::default(),
@@ -162,7 +162,7 @@ impl Metrics {
         registry.register("reloads", "Reloads by result", self.reloads.clone());
         registry.register("reload_fresh", "1 if what is configured is what is served", self.reload_fresh.clone());
         registry.register("instances", "Policy instances alive", self.instances.clone());
-        registry.register("warm_instances", "Instances kept between calls", self.warm_instances.clone());
+        registry.register("kept_instances", "Instances kept between calls", self.kept_instances.clone());
         registry.register("instance_memories", "Linear memories alive", self.instance_memories.clone());
         registry.register("pool_bytes", "Resident bytes of unused pool memory", self.pool_bytes.clone());
         registry.register("access_log_dropped", "Access-log lines dropped", self.access_log_dropped.clone());

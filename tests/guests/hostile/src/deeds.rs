@@ -51,6 +51,12 @@ fn probe(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Result<Deci
             drop(black_box(vec![1_u8; 6 << 20]));
             "grown".to_owned()
         }
+        "leak" => {
+            (0..600).for_each(|_| std::mem::forget(exchange.request_headers()));
+            "leaked".to_owned()
+        }
+        "stash" => stash(),
+        "search" => search().to_string(),
         "tally" => tally().to_string(),
         "large-body" => content.map(large_body).unwrap_or_default(),
         _ => return Err(failure("unknown-deed", deed)),
@@ -58,6 +64,43 @@ fn probe(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Result<Deci
     let reply = Reply::new(200);
     reply.set_body("text/plain", answer.as_bytes());
     Ok(Decision::Answer(reply))
+}
+
+/// A pattern that is nowhere in the module itself.
+fn pattern() -> [u8; 16] {
+    std::array::from_fn(|index| black_box(0xa5) ^ u8::try_from(index * 7).unwrap_or(0))
+}
+
+/// Leaves the pattern on the heap and deep in the stack.
+fn stash() -> String {
+    fn below(depth: u32) {
+        let frame = black_box([pattern(); 8]);
+        if depth > 0 {
+            below(depth - 1);
+        }
+        black_box(frame);
+    }
+    below(40);
+    let heap: Vec<u8> = pattern().repeat(64);
+    std::mem::forget(black_box(heap));
+    "stashed".to_owned()
+}
+
+/// How often the pattern is anywhere in memory, but for the copy that is searched for.
+#[expect(unsafe_code, reason = "a guest may look wherever it likes in its own memory")]
+fn search() -> usize {
+    let wanted = pattern();
+    let bytes = core::arch::wasm32::memory_size::<0>() << 16;
+    let own = wanted.as_ptr().addr();
+    (1..bytes - wanted.len())
+        .filter(|at| at.abs_diff(own) > 4096)
+        // SAFETY: every address is within the memory, which nothing else uses meanwhile.
+        .filter(|at| {
+            wanted.iter().enumerate().all(|(index, byte)| unsafe {
+                std::ptr::with_exposed_provenance::<u8>(at + index).read_volatile() == *byte
+            })
+        })
+        .count()
 }
 
 /// How often this instance was asked.

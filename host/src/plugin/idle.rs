@@ -1,4 +1,4 @@
-//! Keeps instances between calls, for policies that are trusted to.
+//! Keeps instances between calls: put back to their beginning, or as they are for policies that ask for it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use parking_lot::Mutex;
 use super::sandbox::Sandbox;
 
 /// Idle instances of one policy. Each worker has its own, so that none waits for another.
-pub(super) struct WarmPool {
+pub(super) struct IdlePool {
     workers: Box<[Mutex<Vec<Sandbox>>]>,
     /// How many one worker keeps.
     most: usize,
 }
 
-/// Counts the warm instances of all policies.
+/// Counts the idle and reused instances of all policies.
 #[derive(Debug, Clone, Default)]
-pub(super) struct WarmCount(Arc<AtomicUsize>);
+pub(super) struct IdleCount(Arc<AtomicUsize>);
 
-/// One warm instance, as long as it is kept.
-pub(super) struct WarmTicket(WarmCount);
+/// One instance that is kept.
+pub(super) struct IdleTicket(IdleCount);
 
 /// Workers past this many share.
 const WORKERS: usize = 64;
@@ -37,7 +37,7 @@ thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-impl WarmPool {
+impl IdlePool {
     /// A pool for a policy whose calls may wait, or never do.
     pub(super) fn new(waits: bool) -> Self {
         let workers = (0..WORKERS).map(|_| Mutex::new(Vec::new())).collect();
@@ -50,7 +50,7 @@ impl WarmPool {
     }
 
     /// Takes an instance back after a call that ended well, or drops it where it has served long enough.
-    pub(super) fn put(&self, mut sandbox: Sandbox, count: &WarmCount, most: usize) {
+    pub(super) fn put(&self, mut sandbox: Sandbox, count: &IdleCount, most: usize) {
         let Some(worker) = self.worker() else { return };
         if sandbox.calls >= CALLS_MAX || sandbox.grown() > GROWTH_MAX || sandbox.store.data().has_output() {
             return;
@@ -77,11 +77,11 @@ impl WarmPool {
     }
 }
 
-impl WarmCount {
-    fn take(&self, most: usize) -> Option<WarmTicket> {
+impl IdleCount {
+    fn take(&self, most: usize) -> Option<IdleTicket> {
         let taken =
             self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < most).then_some(count + 1));
-        taken.is_ok().then(|| WarmTicket(self.clone()))
+        taken.is_ok().then(|| IdleTicket(self.clone()))
     }
 
     /// How many there are.
@@ -90,7 +90,7 @@ impl WarmCount {
     }
 }
 
-impl Drop for WarmTicket {
+impl Drop for IdleTicket {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
