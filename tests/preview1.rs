@@ -1,16 +1,19 @@
 //! Core modules that import WASI preview 1: dropped in as their compiler left them.
 
-use harness::{Client, Gateway, Origin, Protocol};
+use harness::{Client, Gateway, Origin, Protocol, example};
 
-/// A gateway whose every request passes the module.
+/// A gateway whose every request passes the module that does what it is told.
 fn gateway(origin: &Origin) -> Gateway {
+    gateway_with(&wat::parse_str(include_str!("guests/preview1.wat")).unwrap(), "fresh", origin)
+}
+
+fn gateway_with(module: &[u8], isolation: &str, origin: &Origin) -> Gateway {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("plugins")).unwrap();
-    let module = wat::parse_str(include_str!("guests/preview1.wat")).unwrap();
     std::fs::write(folder.path().join("plugins/module.wasm"), module).unwrap();
     let config = format!(
         r#"plugins: {{ folder: plugins }}
-policies: {{ module: {{ plugin: module, limits: {{ deadline: 1s }} }} }}
+policies: {{ module: {{ plugin: module, isolation: {isolation}, limits: {{ deadline: 2s }} }} }}
 upstreams: {{ origin: {{ endpoints: [{{ url: {:?} }}] }} }}
 routes: [{{ name: all, policies: [module], upstream: origin }}]
 "#,
@@ -112,4 +115,36 @@ fn a_module_has_no_files_no_arguments_and_no_environment() {
     let reply = Client::connect(gateway.address(), Protocol::Http1).get("/files", &[]);
     // EBADF is 8, EINVAL 28; standard input is at its end; one event with the user data that was given.
     assert_eq!(reply.body, [8, 8, 8, 0, 0, 0, 0, 28, 0, 1, 5]);
+}
+
+/// The stock adapter calls out to read a clock, and so kills an instance whose collector starts while the host allocates.
+#[test]
+fn go_collects_while_the_host_allocates() {
+    let Some(policy) = example("go") else { return };
+    let origin = Origin::ok();
+    for (isolation, calls) in [("fresh", 100), ("warm", 2_000)] {
+        let gateway = gateway_with(&policy, isolation, &origin);
+        let mut client = Client::connect(gateway.address(), Protocol::Http1);
+        let mut drawn = Vec::new();
+        let mut most_collections = 0;
+        for call in 0..calls {
+            let path = format!("/call/{call}");
+            let reply = client.get(&path, &[]);
+            assert_eq!(reply.status, 200, "{isolation}, call {call}: {}", reply.text());
+            let text = reply.text();
+            let [said, time, random, collections] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+            assert_eq!(said, path);
+            let wall = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+            let time: u128 = time.parse().unwrap();
+            assert!(time <= wall && wall - time < 10_000, "{isolation}, call {call}: {time}, and it is {wall}");
+            drawn.push(random.to_owned());
+            most_collections = most_collections.max(collections.parse::<u32>().unwrap());
+        }
+        assert!(most_collections >= 2, "{isolation}: {most_collections}");
+        drawn.sort();
+        drawn.dedup();
+        // Of 2,000 numbers of 32 bits hardly two are alike by chance, and never many.
+        assert!(drawn.len() > calls - 3, "{isolation}: {} of {calls} differ", drawn.len());
+        gateway.process.stderr.wait_for("what it prints", |line| line.contains("\"greeted /call/0\"").then_some(()));
+    }
 }

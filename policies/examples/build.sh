@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the policies in other languages, with the tools of each language's own registry, pinned.
-#   policies/examples/build.sh [--out DIR] [LANGUAGE...]      c, javascript, javascript-wasi, python; all without a name
+#   policies/examples/build.sh [--out DIR] [LANGUAGE...]      c, go, javascript, javascript-wasi, python
 # The tools go to DIR/tools, once. DIR is target/examples at the repository's root by default.
 # Exits with 3 where a language cannot be built here for want of python3 or npm.
 set -euo pipefail
@@ -14,17 +14,17 @@ while [ $# -gt 0 ]; do
       out=${2:?"--out needs a folder"}
       shift 2
       ;;
-    c | javascript | javascript-wasi | python)
+    c | go | javascript | javascript-wasi | python)
       languages+=("$1")
       shift
       ;;
     *)
-      echo "unknown argument $1; usage: policies/examples/build.sh [--out DIR] [c] [javascript] [javascript-wasi] [python]" >&2
+      echo "unknown argument $1; usage: policies/examples/build.sh [--out DIR] [c] [go] [javascript] [javascript-wasi] [python]" >&2
       exit 2
       ;;
   esac
 done
-[ ${#languages[@]} -gt 0 ] || languages=(c javascript javascript-wasi python)
+[ ${#languages[@]} -gt 0 ] || languages=(c go javascript javascript-wasi python)
 mkdir -p "$out/tools"
 out=$(cd "$out" && pwd)
 
@@ -75,6 +75,14 @@ build_c() {
     --target=wasm32-wasi -mexec-model=reactor -D_GNU_SOURCE -std=c17 -Wall -Wextra -Werror -Os -s \
     -Wl,--stack=65536 -I"$examples/c/conformance/generated" \
     "$examples"/c/conformance/generated/*.c "$examples"/c/conformance/*.c -o "$1"
+}
+
+# No modules are downloaded. The world is the gateway's to add, and WASI preview 1 its to adapt.
+build_go() {
+  python_tools go
+  (cd "$examples/go/greeter" &&
+    GOOS=wasip1 GOARCH=wasm GOCACHE=$out/tools/go-cache GOFLAGS=-mod=mod GOTOOLCHAIN=local GOTELEMETRY=off \
+      "$out/tools/go/bin/go" build -buildmode=c-shared -ldflags='-s -w' -o "$1" .)
 }
 
 # `--stub-wasi` leaves no WASI imports: the policy needs none, and is called without a stack of its own.

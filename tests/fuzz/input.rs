@@ -46,16 +46,17 @@ impl Corpus {
     /// The file of a number, and its kind.
     pub(super) fn file(&self, number: u64) -> (&'static str, Vec<u8>) {
         let mut numbers = Numbers(number);
-        match numbers.below(16) {
-            0..4 => ("policy with any code", self.policy(&mut numbers)),
-            4 => ("any module", any_module(&mut numbers)),
-            5..7 => ("any component", any_component(&mut numbers)),
-            7..9 => ("mutated small policy", mutated(&self.small, &mut numbers)),
-            9..11 => ("mutated module of preview 1", mutated(&self.preview1, &mut numbers)),
-            11 => ("mutated policy", mutated(&self.whole, &mut numbers)),
-            12 => ("torn small policy", torn(&self.small, &mut numbers)),
-            13 => ("torn module of preview 1", torn(&self.preview1, &mut numbers)),
-            14 => ("torn policy", torn(&self.whole, &mut numbers)),
+        // A whole policy takes fifty times as long to compile as a small one.
+        match numbers.below(64) {
+            0..20 => ("policy with any code", self.policy(&mut numbers)),
+            20..23 => ("any module", any_module(&mut numbers)),
+            23..30 => ("any component", any_component(&mut numbers)),
+            30..40 => ("mutated small policy", mutated(&self.small, &mut numbers)),
+            40..50 => ("mutated module of preview 1", mutated(&self.preview1, &mut numbers)),
+            50 => ("mutated policy", mutated(&self.whole, &mut numbers)),
+            51..55 => ("torn small policy", torn(&self.small, &mut numbers)),
+            55..59 => ("torn module of preview 1", torn(&self.preview1, &mut numbers)),
+            59..61 => ("torn policy", torn(&self.whole, &mut numbers)),
             _ => ("noise", [b"\0asm".as_slice(), &numbers.bytes(200)].concat()),
         }
     }
