@@ -53,7 +53,10 @@ fn no_file_harms_the_loader() {
     });
     let tally = tally.into_inner().unwrap();
     println!("{files} files from {seed}: {tally:#?}");
-    // What is offered reaches past the first check: some is run.
+    // What is offered reaches past the first check: some is run. Not so of the few files of a failure that is looked into.
+    if files < FILES {
+        return;
+    }
     assert!(tally.keys().any(|what| what.ends_with("accepted")), "{tally:#?}");
     assert!(tally.keys().any(|what| what.contains("describe")), "{tally:#?}");
 }
