@@ -2,6 +2,7 @@
 
 mod cache;
 mod instances;
+mod quarantine;
 
 use harness::{Gateway, Origin};
 use tempfile::TempDir;

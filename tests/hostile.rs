@@ -25,7 +25,7 @@ fn gateway_to(origin: &Origin, more: &str) -> Gateway {
     let policy = "plugin: hostile, grants: { limits: true, crypto: true, secrets: [flood], metadata: [hostile] }, \
                   limits: { deadline: 250ms, body_deadline: 500ms, memory: 16MiB }";
     let config = format!(
-        r#"plugins: {{ folder: plugins }}
+        r#"plugins: {{ folder: plugins, quarantine: {{ faults: 0 }} }}
 secrets: {{ flood: {{ value: open sesame }} }}
 policies:
   hostile: {{ {policy} }}

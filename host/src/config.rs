@@ -22,7 +22,7 @@ pub use fault::{Fault, Faults};
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
-pub use plugins::{CompilerConfig, PluginsConfig};
+pub use plugins::{CompilerConfig, PluginsConfig, QuarantineConfig};
 pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
     VerifierConfig,

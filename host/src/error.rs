@@ -74,6 +74,7 @@ reasons! {
     PolicyTrapped Policy 500 "policy-trapped" "a policy of the gateway failed",
     PolicyDeadline Policy 500 "policy-deadline" "a policy of the gateway took too long",
     PolicyMemory Policy 500 "policy-memory" "a policy of the gateway needs more than it may use",
+    PolicyQuarantined Policy 500 "policy-quarantined" "a policy of the gateway failed too often",
     PolicyFailed Policy 500 "policy-failed" "a policy of the gateway could not decide",
     PolicyEncoded Policy 500 "policy-encoded-body" "a policy of the gateway cannot read the content coding of a body",
     UpstreamUnreachable Upstream 502 "upstream-unreachable" "the service behind the gateway cannot be reached",

@@ -6,10 +6,12 @@ mod cache;
 mod call;
 mod called;
 mod chain;
+mod clock;
 mod compiler;
 mod core_module;
 mod engine;
 mod grants;
+mod health;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 mod handles;
 mod host_http;

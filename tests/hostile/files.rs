@@ -10,7 +10,7 @@ use super::{folder_with, gateway_to};
 fn config_of(policy: &str) -> String {
     format!(
         r#"listeners: [{{ address: "127.0.0.1:0" }}]
-plugins: {{ folder: plugins }}
+plugins: {{ folder: plugins, quarantine: {{ faults: 0 }} }}
 policies:
   hostile: {{ plugin: hostile, {policy} }}
 upstreams: {{ origin: {{ endpoints: [{{ url: "http://127.0.0.1:1" }}] }} }}

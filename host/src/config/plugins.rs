@@ -15,6 +15,27 @@ pub struct PluginsConfig {
     pub folder: PathBuf,
     /// What preparing a plugin may take.
     pub compiler: CompilerConfig,
+    /// When a plugin that fails is called no more.
+    pub quarantine: QuarantineConfig,
+}
+
+/// When a version of a plugin is called no more: after so many traps, deadlines and memory bounds of one policy in a
+/// period, if no more calls of the same phase ended well meanwhile. The version before it returns if there is one, else the failure mode of each policy applies
+/// at once. A new file or a change of the configuration gives the plugin another chance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuarantineConfig {
+    /// Faults; 0 for never, at most 10000.
+    #[schemars(range(max = 10000))]
+    pub faults: u32,
+    /// The period.
+    pub per: Period,
+}
+
+impl Default for QuarantineConfig {
+    fn default() -> Self {
+        Self { faults: 10, per: Period::seconds(60) }
+    }
 }
 
 /// What preparing a plugin may take. It runs in a process of its own, at the lowest priority; past a bound the plugin
@@ -32,7 +53,11 @@ pub struct CompilerConfig {
 
 impl Default for PluginsConfig {
     fn default() -> Self {
-        Self { folder: PathBuf::from("plugins"), compiler: CompilerConfig::default() }
+        Self {
+            folder: PathBuf::from("plugins"),
+            compiler: CompilerConfig::default(),
+            quarantine: QuarantineConfig::default(),
+        }
     }
 }
 

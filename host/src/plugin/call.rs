@@ -9,6 +9,7 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::clock::CallClock;
 use super::host_http::Outbox;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply};
@@ -32,6 +33,7 @@ pub(super) struct Call {
     /// Handles that the guest was given and has not dropped.
     pub(super) handed_over: u32,
     pub(super) memory: MemoryLimiter,
+    pub(super) clock: CallClock,
     /// When the call must be over: what the host does for it counts as well.
     pub(super) until: Instant,
     wasi: Option<Box<Wasi>>,
@@ -84,6 +86,7 @@ impl Call {
             policy,
             handed_over: 0,
             memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
+            clock: CallClock::default(),
             until: Instant::now(),
             wasi: None,
         }

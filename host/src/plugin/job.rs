@@ -34,6 +34,9 @@ impl Policy {
         measured.seconds.observe(start.elapsed().as_secs_f64());
         let call = sandbox.store.data();
         call.log_output();
+        if let Err(error) = &result {
+            self.note(call.explain(error).reason, measured.returned.get());
+        }
         let result = match result {
             Ok((Ok(()),)) => Ok(()),
             Ok((Err(failure),)) => Err(failed(&self.name, &failure)),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::health::Health;
 use super::reset::RESET;
 use super::{Phase, bindings};
 
@@ -22,6 +23,8 @@ pub struct Plugin {
     pub loaded_at: SystemTime,
     /// Its phases and powers.
     pub facts: Facts,
+    /// What it did wrong.
+    pub health: Health,
     /// Its file.
     pub(super) file: Bytes,
 }
@@ -67,7 +70,20 @@ impl Plugin {
     /// A plugin of a file that was looked at.
     #[must_use]
     pub fn new(name: &str, file: Bytes, facts: Facts) -> Self {
-        Self { name: name.to_owned(), hash: hash_of(&file), loaded_at: SystemTime::now(), facts, file }
+        Self {
+            name: name.to_owned(),
+            hash: hash_of(&file),
+            loaded_at: SystemTime::now(),
+            facts,
+            health: Health::default(),
+            file,
+        }
+    }
+
+    /// The same file with nothing held against it.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::new(&self.name, self.file.clone(), self.facts.clone())
     }
 
     /// Bytes of its file.

@@ -8,11 +8,12 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::compiler::Compiler;
 use super::grants::{check_grants, check_limits, check_schedule};
+use super::health::Faults;
 use super::idle::IdlePool;
 use super::package::{Description, SharedPlugin};
 use super::prepared::{Preparation, Prepared};
 use super::{Engine, Phase};
-use crate::config::{CompilerConfig, FailureMode, Isolation, PolicyConfig};
+use crate::config::{FailureMode, Isolation, PluginsConfig, PolicyConfig, QuarantineConfig};
 use crate::services::Services;
 use crate::telemetry::CallLabels;
 
@@ -34,6 +35,8 @@ pub struct Policy {
     /// Instances between calls.
     pub(super) idle: IdlePool,
     pub(super) keeping: Keeping,
+    pub(super) quarantine: QuarantineConfig,
+    pub(super) faults: Faults,
     phases: [Option<Measured>; Phase::ALL.len()],
 }
 
@@ -65,7 +68,7 @@ impl Policy {
         config: &PolicyConfig,
         plugin: SharedPlugin,
         services: Arc<Services>,
-        (compiler, bounds): (&Compiler, &CompilerConfig),
+        (compiler, plugins): (&Compiler, &PluginsConfig),
     ) -> Result<Self, Vec<(String, String)>> {
         let mut faults = check_grants(config, &plugin.facts);
         faults.extend(check_limits(config));
@@ -73,7 +76,7 @@ impl Policy {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let prepared = compiler.prepare(&plugin, (&services.policy, config), bounds)?;
+        let prepared = compiler.prepare(&plugin, (&services.policy, config), &plugins.compiler)?;
         let phases = Phase::ALL.map(|phase| plugin.facts.has(phase).then(|| Measured::new(&services, phase)));
         let keeping = match config.isolation {
             Isolation::Warm => Keeping::Warm,
@@ -92,6 +95,8 @@ impl Policy {
             config_text: config.config.to_string(),
             idle,
             keeping,
+            quarantine: plugins.quarantine.clone(),
+            faults: Faults::default(),
             phases,
         })
     }

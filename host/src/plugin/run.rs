@@ -93,6 +93,9 @@ impl Policy {
             return Called { exchange, body, result: Err(Error::new(Reason::Internal, "the phase is not exported")) };
         };
         exchange.begin();
+        if self.plugin.health.is_out() {
+            return Called { exchange, body, result: Err(Error::new(Reason::PolicyQuarantined, "its plugin is out")) };
+        }
         let whole_body = body.is_some();
         let limits = &self.config.limits;
         let deadline = if whole_body { limits.body_deadline.0 } else { limits.deadline.0 };
@@ -110,6 +113,9 @@ impl Policy {
         // Requests of its own that are still under way end with the call.
         call.outbox = Outbox::default();
         let result = result.map(|result: R| (result, replies)).map_err(|error| call.explain(&error));
+        if let Err(error) = &result {
+            self.note(error.reason, measured.returned.get());
+        }
         let body = if result.is_ok() { call.body.take() } else { before };
         let mut exchange = call.exchange.take().unwrap_or_else(|| Box::new(Exchange::lost()));
         exchange.timings.push(Timing { policy: self.name.clone(), phase: phase.name(), took });
@@ -117,6 +123,19 @@ impl Policy {
             self.keep(sandbox, returned.handles()).await;
         }
         Called { exchange, body, result }
+    }
+
+    /// Notes a fault, and takes the plugin out where there are too many.
+    pub(super) fn note(&self, reason: Reason, ended_well: u64) {
+        let is_fault = matches!(reason, Reason::PolicyTrapped | Reason::PolicyDeadline | Reason::PolicyMemory);
+        if !is_fault || !self.faults.are_too_many(&self.quarantine, ended_well) {
+            return;
+        }
+        if self.plugin.health.take_out() {
+            self.services.metrics.quarantines.inc();
+            let (plugin, hash, policy) = (&self.plugin.name, &self.plugin.hash, &*self.name);
+            tracing::error!(plugin, hash, policy, "plugin failed too often and is called no more");
+        }
     }
 
     /// Keeps an instance for a later call. Unless calls are to share what it remembers, it is put back to its beginning

@@ -10,6 +10,7 @@ use wasmtime::{Store, Trap};
 
 use super::Phase;
 use super::call::Call;
+use super::clock::on_deadline;
 use super::engine::{Engine, MEMORY_MAX};
 use super::idle::IdleTicket;
 
@@ -52,7 +53,7 @@ impl Sandbox {
         if waits {
             store.epoch_deadline_async_yield_and_update(1);
         } else {
-            store.epoch_deadline_trap();
+            store.epoch_deadline_callback(on_deadline);
         }
         let functions = [const { None }; Phase::ALL.len()];
         Self { store, instance: None, functions, resets: Vec::new(), calls: 0, began_with: 0, ticket: None, waits }
@@ -62,7 +63,8 @@ impl Sandbox {
     pub(super) fn limit(&mut self, deadline: Duration, whole_body: bool) {
         self.store.data_mut().until = Instant::now() + deadline;
         self.store.set_hostcall_fuel(if whole_body { MEMORY_MAX } else { HANDED_OVER_MAX });
-        self.store.set_epoch_deadline(if self.waits { 1 } else { Engine::ticks(deadline) });
+        let ticks = if self.waits { 1 } else { self.store.data_mut().clock.start(deadline) };
+        self.store.set_epoch_deadline(ticks);
     }
 
     /// Does something with the store within a deadline. A panic in a host function is a failure like any other; the

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::Source;
 use super::files::Files;
-use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, SecretConfig};
+use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, QuarantineConfig, SecretConfig};
 use crate::plugin::{Compiler, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
 
@@ -18,6 +18,10 @@ pub struct Loader {
     files: Files,
     /// Plugins by name: the last good one of each.
     plugins: BTreeMap<String, SharedPlugin>,
+    /// The version before the last good one, for when that one must be taken out.
+    earlier: BTreeMap<String, SharedPlugin>,
+    /// The hash of the configuration's text at the last look.
+    document: Option<String>,
     /// The hash of the newest file of each plugin, and why it cannot be used.
     newest: BTreeMap<String, (String, Option<String>)>,
     /// Since when each plugin's newest file cannot be used, and why.
@@ -55,6 +59,8 @@ impl Loader {
             source,
             files: Files::default(),
             plugins: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            document: None,
             newest: BTreeMap::new(),
             refused: BTreeMap::new(),
             seen: None,
@@ -98,7 +104,11 @@ impl Loader {
             }
         };
         let (config, faults) = Config::read(&document);
-        let mut hashes = vec![hash_of(document.value.to_string().as_bytes())];
+        let text = hash_of(document.value.to_string().as_bytes());
+        if self.document.replace(text.clone()).is_some_and(|known| known != text) {
+            self.lift_quarantine();
+        }
+        let mut hashes = vec![text];
         self.plugins(&document, &config, (&mut loaded, &mut hashes), shared);
         self.referenced(&document, &config, &mut loaded, &mut hashes);
         let hash = hash_of(hashes.join(" ").as_bytes());
@@ -171,13 +181,41 @@ impl Loader {
             }
             present.insert(name);
         }
+        self.take_out(config, loaded);
         self.plugins.retain(|name, _| used.contains(name));
+        self.earlier.retain(|name, _| used.contains(name));
         self.newest.retain(|name, _| present.contains(name));
         self.note_refused(loaded);
         loaded.missing = self.plugins.keys().filter(|name| !present.contains(*name)).cloned().collect();
         loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
             hashes.push(format!("{name}={}", plugin.hash));
+        }
+    }
+
+    /// Goes back to the earlier version of each plugin that failed too often.
+    fn take_out(&mut self, config: &Config, loaded: &mut Loaded) {
+        let QuarantineConfig { faults, per } = &config.plugins.quarantine;
+        for (name, plugin) in &mut self.plugins {
+            if !plugin.health.is_out() {
+                continue;
+            }
+            let error = format!("{QUARANTINED}: it failed {faults} times within {per}");
+            loaded.broken.insert(name.clone(), error.clone());
+            self.newest.insert(name.clone(), (plugin.hash.clone(), Some(error)));
+            if let Some(earlier) = self.earlier.remove(name) {
+                tracing::warn!(plugin = name, hash = earlier.hash, "the version before serves again");
+                *plugin = earlier;
+            }
+        }
+    }
+
+    /// A changed configuration may be the remedy.
+    fn lift_quarantine(&mut self) {
+        self.newest.retain(|_, (_, error)| !error.as_ref().is_some_and(|error| error.starts_with(QUARANTINED)));
+        // What still runs with the old configuration says nothing of the new one.
+        for plugin in self.plugins.values_mut().filter(|plugin| plugin.health.is_out()) {
+            *plugin = Arc::new(plugin.again());
         }
     }
 
@@ -216,7 +254,10 @@ impl Loader {
             Ok(plugin) => {
                 if used {
                     tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");
-                    self.plugins.insert(name.to_owned(), Arc::new(plugin));
+                    let before = self.plugins.insert(name.to_owned(), Arc::new(plugin));
+                    if let Some(before) = before.filter(|before| !before.health.is_out()) {
+                        self.earlier.insert(name.to_owned(), before);
+                    }
                 }
                 None
             }
@@ -241,6 +282,7 @@ impl Loader {
     }
 }
 
+const QUARANTINED: &str = "is in quarantine";
 const DOCUMENT_READS_MAX: u32 = 40;
 const STILL: std::time::Duration = std::time::Duration::from_millis(20);
 

@@ -77,6 +77,8 @@ pub struct PolicyStatus {
     /// How an instance gets its configuration: `snapshot`, from an image of the memory that `configure` left, or
     /// `per-instance`, where `configure` runs in each.
     pub prepared: &'static str,
+    /// Whether its plugin failed too often: its failure mode applies at once.
+    pub quarantined: bool,
     /// Why there is no image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_no_snapshot: Option<String>,
@@ -97,6 +99,7 @@ impl Status {
             name: name.clone(),
             plugin: policy.plugin.name.clone(),
             hash: policy.plugin.hash.clone(),
+            quarantined: policy.plugin.health.is_out(),
             prepared: policy.preparation().word(),
             why_no_snapshot: policy.preparation().why().map(str::to_owned),
         });

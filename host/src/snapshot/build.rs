@@ -213,7 +213,7 @@ impl Builder<'_> {
             let services = Arc::new(powers.services(&name, &config, self.shared));
             wanted.push((name, config, plugin, services));
         }
-        let compiler = (&*self.shared.compiler, &self.config.plugins.compiler);
+        let compiler = (&*self.shared.compiler, &self.config.plugins);
         let built = in_parallel(&wanted, |(_, config, plugin, services)| {
             let id = POLICY_IDS.fetch_add(1, Ordering::Relaxed);
             Policy::build(id, config, plugin.clone(), services.clone(), compiler)

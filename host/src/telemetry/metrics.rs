@@ -92,6 +92,8 @@ pub struct Metrics {
     pub reloads: Family<ReloadLabels, Counter>,
     /// Whether the newest configuration and plugins are what is served.
     pub reload_fresh: Gauge,
+    /// Versions of plugins that were taken out.
+    pub quarantines: Counter,
     /// Policy instances alive in the pool.
     pub instances: Gauge,
     /// Instances that are kept between calls.
@@ -134,6 +136,7 @@ impl Default for Metrics {
             generations: Gauge::default(),
             reloads: Family::default(),
             reload_fresh: Gauge::default(),
+            quarantines: Counter::default(),
             instances: Gauge::default(),
             kept_instances: Gauge::default(),
             instance_memories: Gauge::default(),
@@ -161,6 +164,7 @@ impl Metrics {
         registry.register("generations", "Snapshots still in use", self.generations.clone());
         registry.register("reloads", "Reloads by result", self.reloads.clone());
         registry.register("reload_fresh", "1 if what is configured is what is served", self.reload_fresh.clone());
+        registry.register("quarantines", "Plugin versions taken out", self.quarantines.clone());
         registry.register("instances", "Policy instances alive", self.instances.clone());
         registry.register("kept_instances", "Instances kept between calls", self.kept_instances.clone());
         registry.register("instance_memories", "Linear memories alive", self.instance_memories.clone());
