@@ -1,5 +1,6 @@
 //! The services that a policy is granted, driven by guests that do as they are told.
 
+mod body;
 mod http;
 mod kv;
 mod schedule;

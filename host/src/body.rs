@@ -1,11 +1,13 @@
 //! Bodies: streamed with back-pressure, gathered under a cap, framed into events. Nothing else buffers.
 
+mod content;
 mod events;
 mod gather;
 mod json;
 mod stream;
 
+pub use content::Content;
 pub use events::{Event, Framer, Framing, write_event};
 pub use gather::gather;
-pub use json::{JsonBounds, JsonFault, json_get, json_patch};
+pub use json::{JsonBounds, JsonFault};
 pub use stream::{Body, Kind, Limited, Progress, Release};

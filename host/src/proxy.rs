@@ -157,17 +157,17 @@ fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
 async fn gather_request(run: &Run, body: Body, chain: &crate::plugin::Chain, max: u64) -> Result<CallBody, Error> {
     let bound = run.snapshot.config.bounds.buffered_body.0.min(max);
     let bound = chain.body_max("request-body-max", Phase::OnRequestBody, bound);
-    let bytes = gather(body, bound, Reason::BodyTooLarge).await?;
+    let content = gather(body, bound, Reason::BodyTooLarge).await?.shared();
     let encoded = run.held.request.headers.contains_key(http::header::CONTENT_ENCODING);
-    Ok(CallBody { bytes, max: usize::try_from(max).unwrap_or(usize::MAX), encoded, changed: false })
+    Ok(CallBody { content, max: usize::try_from(max).unwrap_or(usize::MAX), encoded, changed: false })
 }
 
 fn keep_request_body(run: &mut Run, content: CallBody) -> Body {
     if content.changed {
         run.held.request.headers.remove(http::header::CONTENT_ENCODING);
     }
-    run.held.request.content_length = Some(content.bytes.len() as u64);
-    Body::full(content.bytes)
+    run.held.request.content_length = Some(content.content.bytes().len() as u64);
+    Body::full(content.content)
 }
 
 /// A reply that a policy of the route made before any upstream was called: those before it see it on its way out.

@@ -5,16 +5,16 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as HttpBody;
 
-use super::Body;
+use super::{Body, Content};
 use crate::error::{Error, Reason};
 
 /// All bytes of `body`; trailers are dropped.
 ///
 /// # Errors
 /// `too_large` past `max` bytes, and whatever reading fails with.
-pub async fn gather(mut body: Body, max: u64, too_large: Reason) -> Result<Bytes, Error> {
-    if let Some(bytes) = body.in_memory() {
-        return if bytes.len() as u64 > max { Err(too_large.into()) } else { Ok(bytes) };
+pub async fn gather(mut body: Body, max: u64, too_large: Reason) -> Result<Content, Error> {
+    if let Some(content) = body.in_memory() {
+        return if content.bytes().len() as u64 > max { Err(too_large.into()) } else { Ok(content) };
     }
     let declared = body.size_hint().lower();
     if declared > max {
@@ -38,5 +38,5 @@ pub async fn gather(mut body: Body, max: u64, too_large: Reason) -> Result<Bytes
         }
         gathered.extend_from_slice(&data);
     }
-    Ok(if gathered.is_empty() { first } else { gathered.freeze() })
+    Ok(if gathered.is_empty() { first } else { gathered.freeze() }.into())
 }

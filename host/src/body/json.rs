@@ -1,15 +1,21 @@
 //! Reads and patches JSON text in place: what no operation touches keeps its bytes.
 
+mod check;
+mod index;
+mod patch;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use check::{Name, checked};
+pub(super) use index::Index;
+use patch::Draft;
 
 /// Why a body could not be read or patched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub enum JsonFault {
     Late,
 }
 
-/// What one call may come to: each pointer and each operation reads the whole text again, and may copy all of it.
+/// What one call may come to: each pointer and each operation may copy all of the text.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonBounds {
     /// Bytes that come of it.
@@ -42,172 +48,70 @@ impl JsonBounds {
     }
 }
 
-/// The JSON text at each RFC 6901 pointer, exactly as written.
+/// A text that is known to be JSON, with its index where it has one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    text: &'a str,
+    index: Option<&'a Index>,
+}
+
+/// Reads a body once: whether it is JSON, and where its values stand.
 ///
 /// # Errors
-/// `NotJson` for a text that is not JSON or has a duplicate name, `TooLarge` and `Late` past the bounds.
-pub fn json_get(body: &[u8], pointers: &[String], bounds: JsonBounds) -> Result<Vec<Option<String>>, JsonFault> {
-    let text = checked(body)?;
-    let mut found = Vec::with_capacity(pointers.len());
-    let mut bytes = 0;
-    for pointer in pointers {
-        let value = locate(text, pointer).and_then(|range| text.get(range));
-        bytes += value.map_or(0, str::len);
-        bounds.check(bytes)?;
-        found.push(value.map(str::to_owned));
+/// `NotJson` for a text that is not JSON or has a duplicate name.
+pub(super) fn read(body: &[u8]) -> Result<Option<Index>, JsonFault> {
+    checked(body).map(Index::of)
+}
+
+impl<'a> Text<'a> {
+    /// A body that `read` accepted.
+    pub(super) fn known(body: &'a [u8], index: Option<&'a Index>) -> Result<Self, JsonFault> {
+        let text = std::str::from_utf8(body).map_err(|error| JsonFault::NotJson(error.to_string()))?;
+        Ok(Self { text, index })
     }
-    Ok(found)
-}
 
-/// Applies an RFC 6902 patch, all or nothing.
-///
-/// # Errors
-/// `NotJson` for the body, `BadPatch` for the patch, `TooLarge` and `Late` past the bounds.
-pub fn json_patch(body: &[u8], patch: &str, bounds: JsonBounds) -> Result<String, JsonFault> {
-    let mut text = checked(body)?.to_owned();
-    let operations: Vec<Operation> =
-        serde_json::from_str(patch).map_err(|error| JsonFault::BadPatch(error.to_string()))?;
-    for (index, operation) in operations.iter().enumerate() {
-        apply(&mut text, operation).map_err(|message| JsonFault::BadPatch(format!("operation {index}: {message}")))?;
-        bounds.check(text.len())?;
+    /// The text at each pointer, exactly as written.
+    pub(super) fn get(self, pointers: &[String], bounds: JsonBounds) -> Result<Vec<Option<String>>, JsonFault> {
+        let mut found = Vec::with_capacity(pointers.len());
+        let mut bytes = 0;
+        for pointer in pointers {
+            let value = self.locate(pointer).and_then(|range| self.text.get(range));
+            bytes += value.map_or(0, str::len);
+            bounds.check(bytes)?;
+            found.push(value.map(str::to_owned));
+        }
+        Ok(found)
     }
-    Ok(text)
-}
 
-#[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
-enum Operation {
-    Add { path: String, value: Value },
-    Remove { path: String },
-    Replace { path: String, value: Value },
-    Move { from: String, path: String },
-    Copy { from: String, path: String },
-    Test { path: String, value: Value },
-}
+    /// What an RFC 6902 patch makes of it, all or nothing.
+    pub(super) fn patch(self, patch: &str, bounds: JsonBounds) -> Result<String, JsonFault> {
+        Draft::of(self).apply_all(patch, bounds)
+    }
 
-fn apply(text: &mut String, operation: &Operation) -> Result<(), String> {
-    match operation {
-        Operation::Add { path, value } => add(text, path, &value.to_string()),
-        Operation::Remove { path } => remove(text, path),
-        Operation::Replace { path, value } => {
-            let range = find(text, path)?;
-            text.replace_range(range, &value.to_string());
-            Ok(())
-        }
-        Operation::Move { from, path } => {
-            if path.starts_with(&format!("{from}/")) {
-                return Err(format!("{from:?} cannot move into itself"));
-            }
-            let value = read(text, from)?;
-            remove(text, from)?;
-            add(text, path, &value)
-        }
-        Operation::Copy { from, path } => {
-            let value = read(text, from)?;
-            add(text, path, &value)
-        }
-        Operation::Test { path, value } => {
-            let found: Value = serde_json::from_str(&read(text, path)?).map_err(|error| error.to_string())?;
-            if equal(&found, value) { Ok(()) } else { Err(format!("{path:?} has another value")) }
+    fn locate(self, pointer: &str) -> Option<Range<usize>> {
+        match self.index {
+            Some(index) => index.locate(self.text, pointer),
+            None => value_at(self.text, pointer),
         }
     }
-}
 
-/// RFC 6902 §4.6: numbers are equal by value.
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
+    /// The values one level below, each with its place.
+    fn children(self, range: &Range<usize>) -> Result<Children, String> {
+        match self.index.and_then(|index| index.below(self.text, range)) {
+            Some(children) => Ok(children),
+            None => children(self.text, range.clone()),
         }
-        _ => a == b,
     }
-}
-
-fn find(text: &str, pointer: &str) -> Result<Range<usize>, String> {
-    locate(text, pointer).ok_or_else(|| format!("there is nothing at {pointer:?}"))
-}
-
-fn read(text: &str, pointer: &str) -> Result<String, String> {
-    text.get(find(text, pointer)?).map(str::to_owned).ok_or_else(|| "a range is off".to_owned())
-}
-
-fn split(pointer: &str) -> Result<(&str, String), String> {
-    let (parent, name) = pointer.rsplit_once('/').ok_or_else(|| format!("{pointer:?} is not a pointer"))?;
-    Ok((parent, name.replace("~1", "/").replace("~0", "~")))
-}
-
-fn add(text: &mut String, pointer: &str, value: &str) -> Result<(), String> {
-    if pointer.is_empty() {
-        value.clone_into(text);
-        return Ok(());
-    }
-    let (parent, name) = split(pointer)?;
-    let range = find(text, parent)?;
-    let (start, end) = (range.start, range.end);
-    match children(text, range)? {
-        Children::Object(members) => {
-            if let Some((_, place)) = members.iter().find(|(known, _)| *known == name) {
-                let place = place.clone();
-                text.replace_range(place, value);
-                return Ok(());
-            }
-            let comma = if members.is_empty() { "" } else { "," };
-            let at = members.last().map_or(start + 1, |(_, place)| place.end);
-            let name = Value::String(name);
-            text.insert_str(at, &format!("{comma}{name}:{value}"));
-        }
-        Children::Array(elements) => {
-            let index = if name == "-" { elements.len() } else { index(&name)? };
-            match (elements.get(index), elements.last()) {
-                (Some(place), _) => text.insert_str(place.start, &format!("{value},")),
-                (None, Some(last)) if index == elements.len() => text.insert_str(last.end, &format!(",{value}")),
-                (None, None) if index == 0 => text.insert_str(start + 1, value),
-                _ => return Err(format!("{pointer:?} is past the end")),
-            }
-        }
-        Children::None => return Err(format!("{parent:?} is no object or array at {start}..{end}")),
-    }
-    Ok(())
-}
-
-fn remove(text: &mut String, pointer: &str) -> Result<(), String> {
-    let (parent, name) = split(pointer)?;
-    let range = find(text, parent)?;
-    let start = range.start;
-    let (places, index) = match children(text, range)? {
-        Children::Object(members) => {
-            let index = members.iter().position(|(known, _)| *known == name);
-            (members.into_iter().map(|(_, place)| place).collect::<Vec<_>>(), index)
-        }
-        Children::Array(elements) => (elements, Some(index(&name)?)),
-        Children::None => return Err(format!("{parent:?} is no object or array")),
-    };
-    let nothing = || format!("there is nothing at {pointer:?}");
-    let index = index.ok_or_else(nothing)?;
-    let place = places.get(index).ok_or_else(nothing)?;
-    let previous = index.checked_sub(1).and_then(|index| places.get(index));
-    let cut = match (previous, places.get(index + 1)) {
-        (Some(previous), _) => previous.end..place.end,
-        (None, Some(_)) => {
-            let comma = text.get(place.end..).and_then(|rest| rest.find(',')).ok_or_else(nothing)?;
-            start + 1..place.end + comma + 1
-        }
-        (None, None) => start + 1..place.end,
-    };
-    text.replace_range(cut, "");
-    Ok(())
 }
 
 /// RFC 6901 §4: no sign, no leading zero.
-fn index(name: &str) -> Result<usize, String> {
+fn array_index(name: &str) -> Result<usize, String> {
     let plain = name == "0" || (!name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit()));
     name.parse().ok().filter(|_| plain).ok_or_else(|| format!("{name:?} is not an index"))
 }
 
 /// Where the value at a pointer stands in a text that is known to be JSON.
-fn locate(text: &str, pointer: &str) -> Option<Range<usize>> {
+fn value_at(text: &str, pointer: &str) -> Option<Range<usize>> {
     let trimmed = text.trim_start_matches([' ', '\t', '\n', '\r']);
     let start = text.len() - trimmed.len();
     let mut range = start..start + trimmed.trim_end_matches([' ', '\t', '\n', '\r']).len();
@@ -218,20 +122,22 @@ fn locate(text: &str, pointer: &str) -> Option<Range<usize>> {
         let name = part.replace("~1", "/").replace("~0", "~");
         range = match children(text, range).ok()? {
             Children::Object(members) => members.into_iter().find(|(known, _)| *known == name)?.1,
-            Children::Array(elements) => elements.get(index(&name).ok()?)?.clone(),
+            Children::Array(elements) => elements.get(array_index(&name).ok()?)?.clone(),
             Children::None => return None,
         };
     }
     Some(range)
 }
 
+/// The values one level below another.
+#[derive(Debug, PartialEq, Eq)]
 enum Children {
     Object(Vec<(String, Range<usize>)>),
     Array(Vec<Range<usize>>),
     None,
 }
 
-/// The values one level below, each with its place.
+/// The values one level below, each with its place, read from the text.
 fn children(text: &str, range: Range<usize>) -> Result<Children, String> {
     let value = text.get(range.clone()).ok_or("a range is off")?;
     // `RawValue` borrows from `value`, so that its address tells its place.
@@ -276,81 +182,11 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The text of a body that is one JSON text without duplicate names. `serde_json` bounds the depth at 128.
-fn checked(body: &[u8]) -> Result<&str, JsonFault> {
-    let text = std::str::from_utf8(body).map_err(|error| JsonFault::NotJson(error.to_string()))?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let result = Check.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    result.map(|()| text).map_err(|error| JsonFault::NotJson(error.to_string()))
-}
-
-/// Walks a JSON text and keeps nothing but the names of the objects it is in.
-struct Check;
-
-impl<'de> DeserializeSeed<'de> for Check {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Check {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(Self)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
-        while let Some(Name(name)) = members.next_key()? {
-            if names.contains(&name) {
-                return Err(A::Error::custom(format!("the name {name:?} is there twice")));
-            }
-            names.insert(name);
-            members.next_value_seed(Self)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
+    use super::super::Content;
     use super::{JsonBounds, JsonFault};
 
     fn bounds(bytes_max: usize, within: Duration) -> JsonBounds {
@@ -358,11 +194,16 @@ mod tests {
     }
 
     fn json_get(body: &[u8], pointers: &[String]) -> Result<Vec<Option<String>>, JsonFault> {
-        super::json_get(body, pointers, bounds(1 << 20, Duration::from_mins(1)))
+        Content::of(body).json_get(pointers, bounds(1 << 20, Duration::from_mins(1)))
     }
 
     fn json_patch(body: &[u8], patch: &str) -> Result<String, JsonFault> {
-        super::json_patch(body, patch, bounds(1 << 20, Duration::from_mins(1)))
+        patched(body, patch, bounds(1 << 20, Duration::from_mins(1)))
+    }
+
+    fn patched(body: &[u8], patch: &str, bounds: JsonBounds) -> Result<String, JsonFault> {
+        let patched = Content::of(body).json_patch(patch, bounds)?;
+        Ok(String::from_utf8(patched.bytes().to_vec()).unwrap())
     }
 
     #[track_caller]
@@ -395,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_a_patch_keeps_its_text() {
+        check(
+            "{}",
+            r#"[{"op":"add","path":"/n","value":12345678901234567890.10}]"#,
+            r#"{"n":12345678901234567890.10}"#,
+        );
+        check(
+            "[0]",
+            r#"[{"op":"replace","path":"/0","value":{"b" : "\u00e9","a":1e3}}]"#,
+            r#"[{"b" : "\u00e9","a":1e3}]"#,
+        );
+        let null = r#"[{"op":"add","path":"/n","value":null},{"op":"test","path":"/n","value":null}]"#;
+        check("{}", null, r#"{"n":null}"#);
+    }
+
+    #[test]
     fn a_patch_that_does_not_apply_changes_nothing() {
         for patch in [
             r#"[{"op":"add","path":"/x","value":1},{"op":"test","path":"/a","value":2}]"#,
@@ -404,6 +261,10 @@ mod tests {
             r#"[{"op":"move","from":"/l","path":"/l/0"}]"#,
             r#"[{"op":"remove","path":""}]"#,
             r#"{"op":"remove"}"#,
+            r#"[{"op":"add","path":"/x"}]"#,
+            r#"[{"op":"move","path":"/x"}]"#,
+            r#"[{"op":"frob","path":"/x"}]"#,
+            r#"[{"op":"add","path":"/x","value":{"k":1,"k":2}}]"#,
             "nonsense",
         ] {
             let result = json_patch(br#"{"a":1,"l":[1]}"#, patch);
@@ -440,13 +301,13 @@ mod tests {
             format!("[{}]", copies.join(","))
         };
         let minute = bounds(1 << 10, Duration::from_mins(1));
-        assert!(super::json_patch(b"{}", &double(5), minute).is_ok());
-        assert_eq!(super::json_patch(b"{}", &double(50), minute), Err(JsonFault::TooLarge));
+        assert!(patched(b"{}", &double(5), minute).is_ok());
+        assert_eq!(patched(b"{}", &double(50), minute), Err(JsonFault::TooLarge));
         let whole = |count: usize| vec![String::new(); count];
-        assert!(super::json_get(b"[1]", &whole(341), minute).is_ok());
-        assert_eq!(super::json_get(b"[1]", &whole(342), minute), Err(JsonFault::TooLarge));
+        assert!(Content::of(b"[1]").json_get(&whole(341), minute).is_ok());
+        assert_eq!(Content::of(b"[1]").json_get(&whole(342), minute), Err(JsonFault::TooLarge));
         let past = JsonBounds { bytes_max: 1 << 10, until: Instant::now() - Duration::from_millis(1) };
-        assert_eq!(super::json_get(b"[1]", &whole(1), past), Err(JsonFault::Late));
-        assert_eq!(super::json_patch(b"{}", &double(1), past), Err(JsonFault::Late));
+        assert_eq!(Content::of(b"[1]").json_get(&whole(1), past), Err(JsonFault::Late));
+        assert_eq!(patched(b"{}", &double(1), past), Err(JsonFault::Late));
     }
 }

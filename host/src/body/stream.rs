@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
+use super::Content;
 use crate::error::{Error, Reason};
 
 /// A message body.
@@ -23,7 +24,7 @@ pub struct Body(Option<Kind>);
 #[derive(Debug)]
 pub enum Kind {
     /// From memory.
-    Full(Bytes),
+    Full(Content),
     /// From a peer.
     Incoming(Box<Limited>),
 }
@@ -78,8 +79,9 @@ impl Body {
 
     /// A body from memory.
     #[must_use]
-    pub fn full(bytes: Bytes) -> Self {
-        Self((!bytes.is_empty()).then_some(Kind::Full(bytes)))
+    pub fn full(content: impl Into<Content>) -> Self {
+        let content = content.into();
+        Self((!content.bytes().is_empty()).then_some(Kind::Full(content)))
     }
 
     /// A client's body of at most `max` bytes.
@@ -133,12 +135,12 @@ impl Body {
         Some(limited.progress.get_or_insert_default().clone())
     }
 
-    /// The bytes, if all of them are in memory.
+    /// The whole of it, if it is in memory.
     #[must_use]
-    pub fn in_memory(&self) -> Option<Bytes> {
+    pub fn in_memory(&self) -> Option<Content> {
         match &self.0 {
-            None => Some(Bytes::new()),
-            Some(Kind::Full(bytes)) => Some(bytes.clone()),
+            None => Some(Content::default()),
+            Some(Kind::Full(content)) => Some(content.clone()),
             Some(Kind::Incoming(_)) => None,
         }
     }
@@ -221,8 +223,8 @@ impl HttpBody for Body {
         let this = self.get_mut();
         match &mut this.0 {
             None => Poll::Ready(None),
-            Some(Kind::Full(bytes)) => {
-                let bytes = std::mem::take(bytes);
+            Some(Kind::Full(content)) => {
+                let bytes = std::mem::take(content).into_bytes();
                 this.0 = None;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -247,7 +249,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(Kind::Full(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Some(Kind::Full(content)) => SizeHint::with_exact(content.bytes().len() as u64),
             Some(Kind::Incoming(limited)) => limited.inner.size_hint(),
         }
     }

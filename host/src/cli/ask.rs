@@ -98,7 +98,7 @@ fn ask(args: &AskArgs, method: Method, path: &str) -> anyhow::Result<(StatusCode
         let (parts, body) = answer.context("the gateway does not answer")??.into_parts();
         let body =
             gather(Body::from_upstream(body, PATIENCE, None), ANSWER_BYTES_MAX, Reason::UpstreamTooLarge).await?;
-        let Ok(answer) = serde_json::from_slice(&body) else {
+        let Ok(answer) = serde_json::from_slice(body.bytes()) else {
             bail!("{} is no gateway: it answered {}", args.admin, parts.status);
         };
         Ok((parts.status, answer))

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -11,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::clock::CallClock;
 use super::host_http::Outbox;
+use crate::body::Content;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply};
 use crate::services::{KvStore, LogGate, Secret, Services};
@@ -42,8 +42,8 @@ pub(super) struct Call {
 /// The body that a policy may read and replace.
 #[derive(Debug, Clone)]
 pub struct CallBody {
-    /// Its bytes.
-    pub bytes: Bytes,
+    /// The whole of it.
+    pub content: Content,
     /// The most it may become.
     pub max: usize,
     /// Whether it has a content coding that the host does not decode.

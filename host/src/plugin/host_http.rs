@@ -12,7 +12,7 @@ use super::bindings::gatewright::policy::types::{BodyError, HeaderError};
 use super::call::Call;
 use super::handles::{FieldsHandle, OutboundHandle, PendingHandle, ResponseHandle, SecretHandle};
 use super::host_types::{RESPONSE_OF_CALL, header_error, json_result};
-use crate::body::{JsonBounds, json_get};
+use crate::body::JsonBounds;
 use crate::exchange::{self, FieldsError};
 use crate::services::{HttpError, InboundResponse, OutboundRequest, PendingResponse};
 
@@ -219,7 +219,7 @@ impl http::HostResponse for Call {
     }
 
     fn body(&mut self, response: Resource<ResponseHandle>) -> Result<Vec<u8>> {
-        Ok(self.outbox.response(response.rep())?.body.to_vec())
+        Ok(self.outbox.response(response.rep())?.body.bytes().to_vec())
     }
 
     fn json_get(
@@ -233,7 +233,7 @@ impl http::HostResponse for Call {
         if response.headers.contains_key(CONTENT_ENCODING) {
             return Ok(Err(BodyError::Encoded));
         }
-        json_result(json_get(&response.body, &pointers, bounds))
+        json_result(response.body.json_get(&pointers, bounds))
     }
 
     fn drop(&mut self, response: Resource<ResponseHandle>) -> Result<()> {

@@ -9,7 +9,7 @@ use super::bindings::gatewright::policy::types::{
 };
 use super::call::{Call, CallBody};
 use super::handles::{BodyHandle, ExchangeHandle, FieldsHandle, ReplyHandle};
-use crate::body::{JsonBounds, JsonFault, json_get, json_patch};
+use crate::body::{Content, JsonBounds, JsonFault};
 use crate::exchange::{self, Exchange, FieldsError, Reply, ReplyBody, Section};
 
 /// Replies that one call may make.
@@ -50,6 +50,24 @@ impl Call {
 
     fn reply(&mut self, index: usize) -> Result<&mut Reply> {
         self.replies.get_mut(index).ok_or_else(|| wasmtime::format_err!("there is no such reply"))
+    }
+
+    /// Works on the body's JSON, which is read once for the whole chain.
+    fn json<T>(
+        &mut self,
+        work: impl FnOnce(&Content, JsonBounds) -> std::result::Result<T, JsonFault>,
+    ) -> Result<Result<T, BodyError>> {
+        let until = self.until;
+        let body = self.content()?;
+        if body.encoded {
+            return Ok(Err(BodyError::Encoded));
+        }
+        let was_read = body.content.is_read();
+        let result = work(&body.content, JsonBounds { bytes_max: body.max, until });
+        if !was_read {
+            self.services.metrics.json_bodies.inc();
+        }
+        json_result(result)
     }
 
     fn headers(&mut self, fields: &Resource<FieldsHandle>) -> Result<&HeaderMap> {
@@ -139,18 +157,18 @@ impl HostFields for Call {
 
 impl HostBody for Call {
     fn len(&mut self, _: Resource<BodyHandle>) -> Result<u32> {
-        Ok(u32::try_from(self.content()?.bytes.len()).unwrap_or(u32::MAX))
+        Ok(u32::try_from(self.content()?.content.bytes().len()).unwrap_or(u32::MAX))
     }
 
     fn read(&mut self, _: Resource<BodyHandle>, offset: u32, max: u32) -> Result<Vec<u8>> {
-        let bytes = &self.content()?.bytes;
+        let bytes = self.content()?.content.bytes();
         let start = (offset as usize).min(bytes.len());
         let end = start.saturating_add(max as usize).min(bytes.len());
         Ok(bytes.get(start..end).unwrap_or_default().to_vec())
     }
 
     fn replace(&mut self, _: Resource<BodyHandle>, bytes: Vec<u8>) -> Result<Result<(), BodyError>> {
-        Ok(self.content()?.replace(bytes))
+        Ok(self.content()?.replace(Content::new(bytes.into())))
     }
 
     fn json_get(
@@ -158,24 +176,13 @@ impl HostBody for Call {
         _: Resource<BodyHandle>,
         pointers: Vec<String>,
     ) -> Result<Result<Vec<Option<String>>, BodyError>> {
-        let until = self.until;
-        let content = self.content()?;
-        if content.encoded {
-            return Ok(Err(BodyError::Encoded));
-        }
-        let bounds = JsonBounds { bytes_max: content.max, until };
-        json_result(json_get(&content.bytes, &pointers, bounds))
+        self.json(|content, bounds| content.json_get(&pointers, bounds))
     }
 
     fn json_patch(&mut self, _: Resource<BodyHandle>, patch: String) -> Result<Result<(), BodyError>> {
-        let until = self.until;
+        let patched = self.json(|content, bounds| content.json_patch(&patch, bounds))?;
         let content = self.content()?;
-        if content.encoded {
-            return Ok(Err(BodyError::Encoded));
-        }
-        let bounds = JsonBounds { bytes_max: content.max, until };
-        let patched = json_result(json_patch(&content.bytes, &patch, bounds))?;
-        Ok(patched.and_then(|text| content.replace(text.into_bytes())))
+        Ok(patched.and_then(|patched| content.replace(patched)))
     }
 
     fn drop(&mut self, _: Resource<BodyHandle>) -> Result<()> {
@@ -184,11 +191,11 @@ impl HostBody for Call {
 }
 
 impl CallBody {
-    fn replace(&mut self, bytes: Vec<u8>) -> Result<(), BodyError> {
-        if bytes.len() > self.max {
+    fn replace(&mut self, content: Content) -> Result<(), BodyError> {
+        if content.bytes().len() > self.max {
             return Err(BodyError::TooLarge);
         }
-        self.bytes = bytes.into();
+        self.content = content;
         self.changed = true;
         self.encoded = false;
         Ok(())

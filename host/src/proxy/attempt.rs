@@ -85,7 +85,7 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     for (name, value) in &entry.upstream.headers {
         headers.insert(name.clone(), value.clone());
     }
-    let declared = body.in_memory().map(|bytes| bytes.len() as u64).or(request.content_length);
+    let declared = body.in_memory().map(|content| content.bytes().len() as u64).or(request.content_length);
     let needs_length = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
     match declared {
         Some(length) if length > 0 || needs_length => {
@@ -164,13 +164,13 @@ async fn response_body(run: &mut Run, route: &Arc<Route>, entry: &UpstreamEntry,
         max = chain.body_max("response-body-max", Phase::OnResponseBody, max);
     }
     let gathered = tokio::time::timeout(left(run.deadline(false)), gather(body, max, Reason::UpstreamTooLarge)).await;
-    let bytes = gathered.map_err(|_| Error::from(Reason::UpstreamTimeout))??;
+    let content = gathered.map_err(|_| Error::from(Reason::UpstreamTimeout))??.shared();
     let encoded = run
         .held
         .fields(crate::exchange::Section::Response)
         .is_some_and(|headers| headers.contains_key(CONTENT_ENCODING));
     let bound = usize::try_from(run.snapshot.config.bounds.buffered_body.0).unwrap_or(usize::MAX);
-    let mut content = CallBody { bytes, max: bound, encoded, changed: false };
+    let mut content = CallBody { content, max: bound, encoded, changed: false };
     for chain in chains {
         if let Flow::Answer(reply, _) = chain.on_response_body(&mut run.held, &mut content).await? {
             return Ok(run.reply(*reply));
@@ -180,7 +180,7 @@ async fn response_body(run: &mut Run, route: &Arc<Route>, entry: &UpstreamEntry,
     if content.changed {
         head.headers.remove(CONTENT_ENCODING);
     }
-    Ok(Answer::full(head, content.bytes))
+    Ok(Answer::full(head, content.content.into_bytes()))
 }
 
 fn take_head(run: &mut Run) -> Result<ResponseHead, Error> {

@@ -71,6 +71,6 @@ async fn refresh_keys(snapshot: &Snapshot, verifier: &Verifier) -> Result<(), St
         gather(body, JWKS_BYTES_MAX, Reason::UpstreamTooLarge).await.map_err(|error| error.to_string())
     });
     let bytes = fetched.await.map_err(|_| format!("{upstream:?} took too long"))??;
-    verifier.replace_keys(KeySet::from_jwks(&bytes)?);
+    verifier.replace_keys(KeySet::from_jwks(bytes.bytes())?);
     Ok(())
 }

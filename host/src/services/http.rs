@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::body::{Body, gather};
+use crate::body::{Body, Content, gather};
 use crate::error::{Error, Reason};
 use crate::telemetry::{Metrics, UpstreamLabels};
 use crate::upstream::{Answer, Outgoing, Upstream};
@@ -57,7 +57,7 @@ pub struct InboundResponse {
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: Content,
 }
 
 /// A request under way; dropping it cancels it.
@@ -185,7 +185,7 @@ impl OutboundRequest {
             return Err(Error::new(Reason::UpstreamBroken, "no response that was asked for"));
         }
         let body = Body::from_upstream(incoming, upstream.config.timeouts.idle.0, release);
-        let body = gather(body, response_max, Reason::UpstreamTooLarge).await?;
+        let body = gather(body, response_max, Reason::UpstreamTooLarge).await?.shared();
         Ok(InboundResponse { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 }

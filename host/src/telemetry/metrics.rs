@@ -104,6 +104,8 @@ pub struct Metrics {
     pub pool_bytes: Gauge<f64, AtomicU64>,
     /// Access-log lines that were dropped.
     pub access_log_dropped: Gauge,
+    /// Bodies that were read as JSON for policies.
+    pub json_bodies: Counter,
     /// What policies count themselves.
     pub policies: PolicyMetrics,
 }
@@ -142,6 +144,7 @@ impl Default for Metrics {
             instance_memories: Gauge::default(),
             pool_bytes: Gauge::default(),
             access_log_dropped: Gauge::default(),
+            json_bodies: Counter::default(),
             policies: PolicyMetrics::default(),
         };
         metrics.register();
@@ -169,6 +172,7 @@ impl Metrics {
         registry.register("kept_instances", "Instances kept between calls", self.kept_instances.clone());
         registry.register("instance_memories", "Linear memories alive", self.instance_memories.clone());
         registry.register("pool_bytes", "Resident bytes of unused pool memory", self.pool_bytes.clone());
+        registry.register("json_bodies", "Bodies read as JSON for policies", self.json_bodies.clone());
         registry.register("access_log_dropped", "Access-log lines dropped", self.access_log_dropped.clone());
     }
 

@@ -3,9 +3,12 @@
 //! `get|delete STORE KEY`, `set STORE KEY VALUE TTL`, `swap STORE KEY VERSION VALUE TTL`, `add STORE KEY DELTA TTL`, where
 //! VERSION and TTL may be `-` for none; `large STORE KEY BYTES` sets a value of so many bytes. `trap` at the end traps
 //! afterwards.
+//!
+//! Without `x-do` it reads of the body what is at the JSON pointer `x-pointer`, applies the patch of its settings, and tells
+//! in `x-found` what it read.
 
 use gatewright_sdk::kv::{KvError, Store};
-use gatewright_sdk::{Decision, Exchange, Failure, Policy, Reply, export, failure};
+use gatewright_sdk::{Body, Decision, Exchange, Failure, Policy, Reply, export, failure};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -15,6 +18,8 @@ use serde::Deserialize;
 pub struct Keeper {
     /// A store to open while the policy is configured, which no policy may.
     open_early: Option<String>,
+    /// A JSON patch to apply to each body.
+    patch: Option<String>,
 }
 
 impl Policy for Keeper {
@@ -28,7 +33,7 @@ impl Policy for Keeper {
     }
 
     fn on_request(&self, exchange: &Exchange) -> Result<Decision, Failure> {
-        let told = exchange.request_headers().get("x-do")?.unwrap_or_default();
+        let Some(told) = exchange.request_headers().get("x-do")? else { return Ok(Decision::Next) };
         let words: Vec<&str> = told.split(' ').collect();
         let answer = match perform(&words) {
             Some(result) => result.unwrap_or_else(|error| error.name().to_owned()),
@@ -39,6 +44,21 @@ impl Policy for Keeper {
         reply.set_body("text/plain", answer.as_bytes());
         Ok(Decision::Answer(reply))
     }
+
+    fn on_request_body(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
+        let headers = exchange.request_headers();
+        let Some(pointer) = headers.get("x-pointer")? else { return Ok(Decision::Next) };
+        headers.append("x-found", &read(content, &pointer)?)?;
+        if let Some(patch) = &self.patch {
+            content.json_patch(patch)?;
+        }
+        Ok(Decision::Next)
+    }
+}
+
+fn read(body: &Body, pointer: &str) -> Result<String, Failure> {
+    let [found] = body.json_texts([pointer])?;
+    Ok(found.unwrap_or_else(|| "nothing".to_owned()))
 }
 
 fn perform(words: &[&str]) -> Option<Result<String, KvError>> {
@@ -64,4 +84,4 @@ fn perform(words: &[&str]) -> Option<Result<String, KvError>> {
     })
 }
 
-export!(Keeper: on_request);
+export!(Keeper: on_request, on_request_body);
