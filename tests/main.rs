@@ -13,6 +13,7 @@ mod mock;
 mod paths;
 mod policies;
 mod preview1;
+mod provenance;
 mod proxying;
 mod reload;
 mod sdks;

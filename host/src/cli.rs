@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod inspect;
 mod run;
+mod sign;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::reload::Source;
 use crate::telemetry::{LogFormat, start_logging};
 
 pub use run::RunArgs;
+pub use sign::{KeygenArgs, SignArgs};
 
 /// A programmable API and LLM gateway whose every policy is a sandboxed WebAssembly component.
 #[derive(Debug, Parser)]
@@ -40,6 +42,10 @@ enum Command {
     Inspect(InspectArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Make a key that signs plugins.
+    Keygen(KeygenArgs),
+    /// Sign plugins.
+    Sign(SignArgs),
     /// Ask a running gateway what it serves and what is wrong.
     Status(AskArgs),
     /// Ask a running gateway to look for changes now.
@@ -119,6 +125,8 @@ pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
             Command::Check(args) => check::check(&args, environment),
             Command::Prepare => crate::plugin::serve_one().map(|()| 0),
             Command::Inspect(args) => inspect::inspect(&args),
+            Command::Keygen(args) => sign::keygen(&args),
+            Command::Sign(args) => sign::sign(&args),
             Command::Schema => print(&format!("{:#}", crate::config::schema())),
             Command::Status(args) => ask::status(&args),
             Command::Reload(args) => ask::reload(&args),

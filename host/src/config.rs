@@ -6,6 +6,7 @@ mod limits;
 mod listener;
 mod plugins;
 mod policy;
+mod provenance;
 mod route;
 mod schema;
 mod tree;
@@ -27,6 +28,7 @@ pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
     VerifierConfig,
 };
+pub use provenance::{Digest, PublicKey};
 pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};

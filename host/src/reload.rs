@@ -4,7 +4,9 @@ mod files;
 mod jobs;
 mod keys;
 mod load;
+mod signature;
 mod status;
+mod trust;
 mod watch;
 
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use anyhow::Context;
 use parking_lot::Mutex;
 
 pub use load::{Loaded, Loader};
+pub use signature::SigningKey;
 pub use status::{PluginStatus, Status};
 
 use crate::config::{Environment, Faults};

@@ -1,10 +1,12 @@
 //! Where plugins are found, and what preparing one may take.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::provenance::{Digest, PublicKey};
 use super::value::{ByteCount, Period};
 
 /// Where plugins are found, and what preparing one may take.
@@ -13,6 +15,13 @@ use super::value::{ByteCount, Period};
 pub struct PluginsConfig {
     /// The drop folder: every `*.wasm` in it is a plugin named after the file. Relative to the configuration file.
     pub folder: PathBuf,
+    /// Plugins by name whose file must have this digest; another one is refused.
+    pub pins: BTreeMap<String, Digest>,
+    /// Keys that sign plugins. A signature of one of them that does not verify refuses the plugin.
+    pub trusted_keys: Vec<PublicKey>,
+    /// Whether each plugin needs a signature of a trusted key, in a file of the plugin's name with `.wasm.sig`, as
+    /// `gatewright sign` writes it.
+    pub require_signature: bool,
     /// What preparing a plugin may take.
     pub compiler: CompilerConfig,
     /// When a plugin that fails is called no more.
@@ -55,6 +64,9 @@ impl Default for PluginsConfig {
     fn default() -> Self {
         Self {
             folder: PathBuf::from("plugins"),
+            pins: BTreeMap::new(),
+            trusted_keys: Vec::new(),
+            require_signature: false,
             compiler: CompilerConfig::default(),
             quarantine: QuarantineConfig::default(),
         }

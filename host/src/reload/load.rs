@@ -1,12 +1,14 @@
 //! Reads everything that is configured, and makes a snapshot of it if anything changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Source;
 use super::files::Files;
+use super::trust::Trust;
 use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, QuarantineConfig, SecretConfig};
 use crate::plugin::{Compiler, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
@@ -18,12 +20,16 @@ pub struct Loader {
     files: Files,
     /// Plugins by name: the last good one of each.
     plugins: BTreeMap<String, SharedPlugin>,
-    /// The version before the last good one, for when that one must be taken out.
-    earlier: BTreeMap<String, SharedPlugin>,
+    /// The version before the last good one and its signatures, for when the last good one must be taken out.
+    earlier: BTreeMap<String, (SharedPlugin, Option<String>)>,
     /// The hash of the configuration's text at the last look.
     document: Option<String>,
     /// The hash of the newest file of each plugin, and why it cannot be used.
     newest: BTreeMap<String, (String, Option<String>)>,
+    /// The hash of each newest file that the operator does not accept, and why.
+    distrusted: BTreeMap<String, (String, String)>,
+    /// The signatures with which each loaded plugin was accepted.
+    signatures: BTreeMap<String, String>,
     /// Since when each plugin's newest file cannot be used, and why.
     refused: BTreeMap<String, (String, SystemTime)>,
     /// The hash of everything at the last look.
@@ -62,6 +68,8 @@ impl Loader {
             earlier: BTreeMap::new(),
             document: None,
             newest: BTreeMap::new(),
+            distrusted: BTreeMap::new(),
+            signatures: BTreeMap::new(),
             refused: BTreeMap::new(),
             seen: None,
         }
@@ -169,20 +177,31 @@ impl Loader {
         let folder = document.folder.join(&config.plugins.folder);
         loaded.files.insert(folder.clone());
         let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).collect();
+        let trust = Trust(&config.plugins);
         let mut present = BTreeSet::new();
+        self.distrusted.clear();
         for path in wasm_files(&folder) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            let bounds = &config.plugins.compiler;
-            if let Err(error) = self.plugin((&name, &path), used.contains(&name), (&shared.compiler, bounds)) {
+            let compiler = (&*shared.compiler, &config.plugins.compiler);
+            if let Err(error) = self.file((&name, &path), used.contains(&name), &trust, compiler) {
                 self.newest.insert(name.clone(), (String::new(), Some(error.to_string())));
             }
             if let Some((_, Some(error))) = self.newest.get(&name) {
                 loaded.broken.insert(name.clone(), error.clone());
             }
+            if let Some((_, error)) = self.distrusted.get(&name) {
+                loaded.broken.insert(name.clone(), error.clone());
+            }
             present.insert(name);
         }
         self.take_out(config, loaded);
-        self.plugins.retain(|name, _| used.contains(name));
+        let Self { plugins, signatures, .. } = self;
+        // What served before serves on only as long as the operator would accept it now.
+        plugins.retain(|name, plugin| {
+            let accepted = trust.check(name, &plugin.hash, signatures.get(name).map(String::as_str));
+            used.contains(name) && accepted.is_ok()
+        });
+        signatures.retain(|name, _| plugins.contains_key(name));
         self.earlier.retain(|name, _| used.contains(name));
         self.newest.retain(|name, _| present.contains(name));
         self.note_refused(loaded);
@@ -203,9 +222,11 @@ impl Loader {
             let error = format!("{QUARANTINED}: it failed {faults} times within {per}");
             loaded.broken.insert(name.clone(), error.clone());
             self.newest.insert(name.clone(), (plugin.hash.clone(), Some(error)));
-            if let Some(earlier) = self.earlier.remove(name) {
+            if let Some((earlier, signatures)) = self.earlier.remove(name) {
                 tracing::warn!(plugin = name, hash = earlier.hash, "the version before serves again");
                 *plugin = earlier;
+                self.signatures.remove(name);
+                self.signatures.extend(signatures.map(|text| (name.clone(), text)));
             }
         }
     }
@@ -224,19 +245,45 @@ impl Loader {
         self.refused.retain(|name, (error, _)| loaded.broken.get(name) == Some(error));
         for (name, error) in &loaded.broken {
             let (_, since) = self.refused.entry(name.clone()).or_insert_with(|| (error.clone(), loaded.at));
-            let hash = self.newest.get(name).map(|(hash, _)| hash.clone()).unwrap_or_default();
+            let distrusted = self.distrusted.get(name).map(|(hash, _)| hash);
+            let hash = distrusted.or(self.newest.get(name).map(|(hash, _)| hash)).cloned().unwrap_or_default();
             loaded.refused.insert(name.clone(), (hash, *since));
         }
+    }
+
+    /// Looks at a plugin's file, if the operator accepts it.
+    fn file(
+        &mut self,
+        (name, path): (&str, &Path),
+        used: bool,
+        trust: &Trust<'_>,
+        compiler: (&Compiler, &CompilerConfig),
+    ) -> std::io::Result<()> {
+        let (hash, bytes) = self.files.read(path)?;
+        let signatures = signatures_beside(path)?;
+        if let Err(why) = trust.check(name, &hash, signatures.as_deref()) {
+            if self.refused.get(name).is_none_or(|(known, _)| *known != why) {
+                tracing::error!(plugin = name, error = why, "plugin refused");
+            }
+            self.distrusted.insert(name.to_owned(), (hash, why));
+            return Ok(());
+        }
+        self.plugin((name, path), (hash.clone(), bytes), used, compiler)?;
+        if self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash) {
+            self.signatures.remove(name);
+            self.signatures.extend(signatures.map(|text| (name.to_owned(), text)));
+        }
+        Ok(())
     }
 
     /// Looks at a plugin's file, if it is new.
     fn plugin(
         &mut self,
         (name, path): (&str, &Path),
+        (hash, bytes): (String, Option<Vec<u8>>),
         used: bool,
         (compiler, bounds): (&Compiler, &CompilerConfig),
     ) -> std::io::Result<()> {
-        let (hash, bytes) = self.files.read(path)?;
         let known = self.newest.get(name).filter(|(known, _)| *known == hash);
         let loaded = self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash);
         if known.is_some_and(|(_, error)| error.is_some() || loaded || !used) {
@@ -256,7 +303,7 @@ impl Loader {
                     tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");
                     let before = self.plugins.insert(name.to_owned(), Arc::new(plugin));
                     if let Some(before) = before.filter(|before| !before.health.is_out()) {
-                        self.earlier.insert(name.to_owned(), before);
+                        self.earlier.insert(name.to_owned(), (before, self.signatures.get(name).cloned()));
                     }
                 }
                 None
@@ -285,6 +332,22 @@ impl Loader {
 const QUARANTINED: &str = "is in quarantine";
 const DOCUMENT_READS_MAX: u32 = 40;
 const STILL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// The signatures that lie beside a plugin's file, if there are any.
+fn signatures_beside(path: &Path) -> std::io::Result<Option<String>> {
+    let path = path.with_extension("wasm.sig");
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    file.take(SIGNATURES_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Bytes of a file of signatures; the rest is not read.
+const SIGNATURES_BYTES_MAX: u64 = 16 << 10;
 
 fn wasm_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };

@@ -368,6 +368,10 @@ impl Builder<'_> {
     }
 
     fn check_rest(&mut self) {
+        let plugins = &self.config.plugins;
+        if plugins.require_signature && plugins.trusted_keys.is_empty() {
+            self.fault("/plugins/require_signature", "no plugin can be signed without a key in `trusted_keys`");
+        }
         let declared = self.inputs.document.value.get("listeners").and_then(serde_json::Value::as_array);
         if declared.is_none_or(Vec::is_empty) {
             self.fault("/listeners", "no listener: add `listeners: [{ address: 127.0.0.1:8080 }]`");
