@@ -1,5 +1,6 @@
 //! Whose plugins are accepted: pins, signatures, and sources beside the drop folder.
 
+mod oci;
 mod signatures;
 
 use std::path::Path;
@@ -31,7 +32,7 @@ fn run(folder: &Path, arguments: &[&str]) -> (Output, String) {
 fn check(folder: &Path, text: &str) -> Result<(), String> {
     std::fs::write(folder.join("checked.yaml"), format!("listeners: [{{ address: \"127.0.0.1:0\" }}]\n{text}"))
         .unwrap();
-    let (output, text) = run(folder, &["check", "--cache", "", "--config", "checked.yaml"]);
+    let (output, text) = run(folder, &["check", "--cache", "cache", "--config", "checked.yaml"]);
     if output.status.success() { Ok(()) } else { Err(text) }
 }
 

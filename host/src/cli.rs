@@ -157,7 +157,8 @@ fn mock(args: MockArgs) -> anyhow::Result<u8> {
 
 impl ConfigArgs {
     fn source(&self, environment: Environment) -> Source {
-        Source { config: self.config.clone(), environment }
+        let cache = self.cache(&environment);
+        Source { config: self.config.clone(), environment, cache }
     }
 
     fn cache(&self, environment: &Environment) -> Option<PathBuf> {

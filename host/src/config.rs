@@ -23,7 +23,7 @@ pub use fault::{Fault, Faults};
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
-pub use plugins::{CompilerConfig, PluginsConfig, QuarantineConfig};
+pub use plugins::{CompilerConfig, LayoutConfig, PluginsConfig, QuarantineConfig, RegistryConfig, SourceConfig};
 pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
     VerifierConfig,

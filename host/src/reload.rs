@@ -1,10 +1,15 @@
 //! Keeps what is served equal to what is configured: reads, proves, swaps, or keeps the last good state and says why.
 
+mod blobs;
 mod files;
+mod image;
 mod jobs;
 mod keys;
 mod load;
+mod quarantine;
+mod registry;
 mod signature;
+mod sources;
 mod status;
 mod trust;
 mod watch;
@@ -255,4 +260,6 @@ pub struct Source {
     pub config: PathBuf,
     /// Variables of the environment.
     pub environment: Environment,
+    /// Where what was pulled from registries is kept; nowhere if absent.
+    pub cache: Option<PathBuf>,
 }

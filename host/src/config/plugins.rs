@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::provenance::{Digest, PublicKey};
+use super::upstream::{UpstreamTimeouts, UpstreamTlsConfig};
 use super::value::{ByteCount, Period};
 
 /// Where plugins are found, and what preparing one may take.
@@ -22,6 +23,9 @@ pub struct PluginsConfig {
     /// Whether each plugin needs a signature of a trusted key, in a file of the plugin's name with `.wasm.sig`, as
     /// `gatewright sign` writes it.
     pub require_signature: bool,
+    /// Plugins by name that come from elsewhere than the drop folder. What their digests name never changes: another
+    /// version is another digest.
+    pub sources: BTreeMap<String, SourceConfig>,
     /// What preparing a plugin may take.
     pub compiler: CompilerConfig,
     /// When a plugin that fails is called no more.
@@ -47,6 +51,52 @@ impl Default for QuarantineConfig {
     }
 }
 
+/// Where a plugin comes from: an OCI image whose one layer is `application/wasm` and whose configuration is
+/// `application/vnd.wasm.config.v0+json`. Its annotation `dev.gatewright.signatures` may carry signatures.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum SourceConfig {
+    /// An OCI image layout: a folder on disk.
+    Layout(LayoutConfig),
+    /// A registry (OCI distribution specification).
+    Registry(Box<RegistryConfig>),
+}
+
+/// An image in a folder on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LayoutConfig {
+    /// The folder, which holds `oci-layout` and `blobs`. Relative to the configuration file.
+    pub path: PathBuf,
+    /// The digest of the image's manifest.
+    pub digest: Digest,
+}
+
+/// An image in a registry. It is pulled once, within a minute, and kept in the gateway's cache.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryConfig {
+    /// `HOST[:PORT]/REPOSITORY`, without a tag.
+    pub image: String,
+    /// The digest of the image's manifest.
+    pub digest: Digest,
+    /// For a registry that wants to know who asks.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The user's password or token; write `${env:NAME}` here.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Clear text, to a loopback address only.
+    #[serde(default)]
+    pub insecure: bool,
+    /// TLS towards the registry.
+    #[serde(default)]
+    pub tls: UpstreamTlsConfig,
+    /// Waits that end, for each answer.
+    #[serde(default)]
+    pub timeouts: UpstreamTimeouts,
+}
+
 /// What preparing a plugin may take. It runs in a process of its own, at the lowest priority; past a bound the plugin
 /// is refused, and the last good one serves on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -67,6 +117,7 @@ impl Default for PluginsConfig {
             pins: BTreeMap::new(),
             trusted_keys: Vec::new(),
             require_signature: false,
+            sources: BTreeMap::new(),
             compiler: CompilerConfig::default(),
             quarantine: QuarantineConfig::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,4 +81,32 @@ fn read_still(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
         std::thread::sleep(STILL);
     }
     Err(io::Error::other("is still being written"))
+}
+
+/// The signatures that lie beside a plugin's file, if there are any.
+pub(super) fn signatures_beside(path: &Path) -> io::Result<Option<String>> {
+    let path = path.with_extension("wasm.sig");
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    file.take(SIGNATURES_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Bytes of a file of signatures; the rest is not read.
+const SIGNATURES_BYTES_MAX: u64 = 16 << 10;
+
+/// Every plugin in a folder, in order of names.
+pub(super) fn wasm_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|extension| extension == "wasm")
+    });
+    files.sort();
+    files
 }

@@ -1,39 +1,59 @@
 //! Reads everything that is configured, and makes a snapshot of it if anything changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Source;
-use super::files::Files;
+use super::files::{Files, signatures_beside, wasm_files};
+use super::image::Pulled;
+use super::sources::Sources;
 use super::trust::Trust;
-use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, QuarantineConfig, SecretConfig};
+use bytes::Bytes;
+
+use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, SecretConfig, SourceConfig};
 use crate::plugin::{Compiler, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
+use crate::telemetry::Metrics;
 
 /// Reads everything that is configured.
 #[derive(Debug)]
 pub struct Loader {
     source: Source,
     files: Files,
+    sources: Sources,
     /// Plugins by name: the last good one of each.
-    plugins: BTreeMap<String, SharedPlugin>,
-    /// The version before the last good one and its signatures, for when the last good one must be taken out.
-    earlier: BTreeMap<String, (SharedPlugin, Option<String>)>,
+    pub(super) plugins: BTreeMap<String, SharedPlugin>,
+    /// The version before the last good one, for when that one must be taken out.
+    pub(super) earlier: BTreeMap<String, SharedPlugin>,
     /// The hash of the configuration's text at the last look.
     document: Option<String>,
     /// The hash of the newest file of each plugin, and why it cannot be used.
-    newest: BTreeMap<String, (String, Option<String>)>,
+    pub(super) newest: BTreeMap<String, (String, Option<String>)>,
     /// The hash of each newest file that the operator does not accept, and why.
     distrusted: BTreeMap<String, (String, String)>,
-    /// The signatures with which each loaded plugin was accepted.
+    /// The signatures with which files were accepted, by the file's hash.
     signatures: BTreeMap<String, String>,
     /// Since when each plugin's newest file cannot be used, and why.
     refused: BTreeMap<String, (String, SystemTime)>,
     /// The hash of everything at the last look.
     seen: Option<String>,
+}
+
+/// Where a plugin is found.
+enum Origin<'a> {
+    File(PathBuf),
+    Source(&'a SourceConfig),
+}
+
+/// What there is of a plugin.
+struct Offer {
+    hash: String,
+    signatures: Option<String>,
+    /// Absent where the file is as it was at the last look.
+    bytes: Option<Bytes>,
+    path: PathBuf,
 }
 
 /// What was read in a look.
@@ -61,9 +81,11 @@ impl Loader {
     /// Reads from this source.
     #[must_use]
     pub fn new(source: Source) -> Self {
+        let sources = Sources::new(source.cache.clone());
         Self {
             source,
             files: Files::default(),
+            sources,
             plugins: BTreeMap::new(),
             earlier: BTreeMap::new(),
             document: None,
@@ -180,11 +202,32 @@ impl Loader {
         let trust = Trust(&config.plugins);
         let mut present = BTreeSet::new();
         self.distrusted.clear();
+        self.sources.retain(&config.plugins.sources);
+        let mut found: Vec<(String, Origin<'_>)> = Vec::new();
         for path in wasm_files(&folder) {
             let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+            found.push((name, Origin::File(path)));
+        }
+        found.extend(config.plugins.sources.iter().map(|(name, source)| (name.clone(), Origin::Source(source))));
+        for (name, origin) in found {
+            let is_new = present.insert(name.clone());
             let compiler = (&*shared.compiler, &config.plugins.compiler);
-            if let Err(error) = self.file((&name, &path), used.contains(&name), &trust, compiler) {
-                self.newest.insert(name.clone(), (String::new(), Some(error.to_string())));
+            let is_source = matches!(origin, Origin::Source(_));
+            let offer = if is_new {
+                self.offer(&name, origin, (&document.folder, &shared.metrics))
+            } else {
+                Err("is in the drop folder and in `plugins.sources` as well: take one of them away".to_owned())
+            };
+            let hash = offer.as_ref().ok().map(|offer| offer.hash.clone());
+            let looked_at = offer.and_then(|offer| {
+                self.accept(&name, offer, used.contains(&name), (&trust, compiler)).map_err(|error| error.to_string())
+            });
+            // A source names one digest: no other may stand in for it.
+            if is_source && self.plugins.get(&name).is_some_and(|plugin| Some(&plugin.hash) != hash.as_ref()) {
+                self.plugins.remove(&name);
+            }
+            if let Err(error) = looked_at {
+                self.newest.insert(name.clone(), (String::new(), Some(error)));
             }
             if let Some((_, Some(error))) = self.newest.get(&name) {
                 loaded.broken.insert(name.clone(), error.clone());
@@ -192,51 +235,24 @@ impl Loader {
             if let Some((_, error)) = self.distrusted.get(&name) {
                 loaded.broken.insert(name.clone(), error.clone());
             }
-            present.insert(name);
         }
         self.take_out(config, loaded);
         let Self { plugins, signatures, .. } = self;
         // What served before serves on only as long as the operator would accept it now.
         plugins.retain(|name, plugin| {
-            let accepted = trust.check(name, &plugin.hash, signatures.get(name).map(String::as_str));
+            let accepted = trust.check(name, &plugin.hash, signatures.get(&plugin.hash).map(String::as_str));
             used.contains(name) && accepted.is_ok()
         });
-        signatures.retain(|name, _| plugins.contains_key(name));
         self.earlier.retain(|name, _| used.contains(name));
+        let kept = plugins.values().chain(self.earlier.values()).map(|plugin| plugin.hash.clone());
+        let kept: BTreeSet<String> = kept.collect();
+        signatures.retain(|hash, _| kept.contains(hash));
         self.newest.retain(|name, _| present.contains(name));
         self.note_refused(loaded);
         loaded.missing = self.plugins.keys().filter(|name| !present.contains(*name)).cloned().collect();
         loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
             hashes.push(format!("{name}={}", plugin.hash));
-        }
-    }
-
-    /// Goes back to the earlier version of each plugin that failed too often.
-    fn take_out(&mut self, config: &Config, loaded: &mut Loaded) {
-        let QuarantineConfig { faults, per } = &config.plugins.quarantine;
-        for (name, plugin) in &mut self.plugins {
-            if !plugin.health.is_out() {
-                continue;
-            }
-            let error = format!("{QUARANTINED}: it failed {faults} times within {per}");
-            loaded.broken.insert(name.clone(), error.clone());
-            self.newest.insert(name.clone(), (plugin.hash.clone(), Some(error)));
-            if let Some((earlier, signatures)) = self.earlier.remove(name) {
-                tracing::warn!(plugin = name, hash = earlier.hash, "the version before serves again");
-                *plugin = earlier;
-                self.signatures.remove(name);
-                self.signatures.extend(signatures.map(|text| (name.clone(), text)));
-            }
-        }
-    }
-
-    /// A changed configuration may be the remedy.
-    fn lift_quarantine(&mut self) {
-        self.newest.retain(|_, (_, error)| !error.as_ref().is_some_and(|error| error.starts_with(QUARANTINED)));
-        // What still runs with the old configuration says nothing of the new one.
-        for plugin in self.plugins.values_mut().filter(|plugin| plugin.health.is_out()) {
-            *plugin = Arc::new(plugin.again());
         }
     }
 
@@ -251,36 +267,54 @@ impl Loader {
         }
     }
 
-    /// Looks at a plugin's file, if the operator accepts it.
-    fn file(
+    /// What there is of a plugin.
+    fn offer(
         &mut self,
-        (name, path): (&str, &Path),
+        name: &str,
+        origin: Origin<'_>,
+        (folder, metrics): (&Path, &Arc<Metrics>),
+    ) -> Result<Offer, String> {
+        match origin {
+            Origin::File(path) => {
+                let (hash, bytes) = self.files.read(&path).map_err(|error| error.to_string())?;
+                let signatures = signatures_beside(&path).map_err(|error| error.to_string())?;
+                Ok(Offer { hash, signatures, bytes: bytes.map(Bytes::from), path })
+            }
+            Origin::Source(source) => {
+                let Pulled { file, signatures } = self.sources.plugin((name, source), folder, metrics)?;
+                Ok(Offer { hash: hash_of(&file), signatures, bytes: Some(file), path: PathBuf::new() })
+            }
+        }
+    }
+
+    /// Looks at what there is of a plugin, if the operator accepts it.
+    fn accept(
+        &mut self,
+        name: &str,
+        offer: Offer,
         used: bool,
-        trust: &Trust<'_>,
-        compiler: (&Compiler, &CompilerConfig),
+        (trust, compiler): (&Trust<'_>, (&Compiler, &CompilerConfig)),
     ) -> std::io::Result<()> {
-        let (hash, bytes) = self.files.read(path)?;
-        let signatures = signatures_beside(path)?;
-        if let Err(why) = trust.check(name, &hash, signatures.as_deref()) {
+        let Offer { hash, signatures, .. } = &offer;
+        if let Err(why) = trust.check(name, hash, signatures.as_deref()) {
             if self.refused.get(name).is_none_or(|(known, _)| *known != why) {
                 tracing::error!(plugin = name, error = why, "plugin refused");
             }
-            self.distrusted.insert(name.to_owned(), (hash, why));
+            self.distrusted.insert(name.to_owned(), (hash.clone(), why));
             return Ok(());
         }
-        self.plugin((name, path), (hash.clone(), bytes), used, compiler)?;
-        if self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash) {
-            self.signatures.remove(name);
-            self.signatures.extend(signatures.map(|text| (name.to_owned(), text)));
-        }
+        let (hash, signatures) = (hash.clone(), signatures.clone());
+        self.plugin(name, offer, used, compiler)?;
+        self.signatures.remove(&hash);
+        self.signatures.extend(signatures.map(|text| (hash, text)));
         Ok(())
     }
 
-    /// Looks at a plugin's file, if it is new.
+    /// Looks at a plugin, if it is new.
     fn plugin(
         &mut self,
-        (name, path): (&str, &Path),
-        (hash, bytes): (String, Option<Vec<u8>>),
+        name: &str,
+        Offer { hash, bytes, path, .. }: Offer,
         used: bool,
         (compiler, bounds): (&Compiler, &CompilerConfig),
     ) -> std::io::Result<()> {
@@ -295,15 +329,15 @@ impl Loader {
         }
         let bytes = match bytes {
             Some(bytes) => bytes,
-            None => self.files.read_again(path)?,
+            None => self.files.read_again(&path)?.into(),
         };
-        let error = match compiler.check(name, bytes.into(), bounds) {
+        let error = match compiler.check(name, bytes, bounds) {
             Ok(plugin) => {
                 if used {
                     tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");
                     let before = self.plugins.insert(name.to_owned(), Arc::new(plugin));
                     if let Some(before) = before.filter(|before| !before.health.is_out()) {
-                        self.earlier.insert(name.to_owned(), (before, self.signatures.get(name).cloned()));
+                        self.earlier.insert(name.to_owned(), before);
                     }
                 }
                 None
@@ -329,36 +363,8 @@ impl Loader {
     }
 }
 
-const QUARANTINED: &str = "is in quarantine";
 const DOCUMENT_READS_MAX: u32 = 40;
 const STILL: std::time::Duration = std::time::Duration::from_millis(20);
-
-/// The signatures that lie beside a plugin's file, if there are any.
-fn signatures_beside(path: &Path) -> std::io::Result<Option<String>> {
-    let path = path.with_extension("wasm.sig");
-    let file = match std::fs::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut text = String::new();
-    file.take(SIGNATURES_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(Some(text))
-}
-
-/// Bytes of a file of signatures; the rest is not read.
-const SIGNATURES_BYTES_MAX: u64 = 16 << 10;
-
-fn wasm_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| {
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.extension().is_some_and(|extension| extension == "wasm")
-    });
-    files.sort();
-    files
-}
 
 fn named_files(config: &Config) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
