@@ -204,3 +204,62 @@ impl Reencode for Guard {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exported functions of a guarded module, by name, and whether it is still valid.
+    fn guarded_exports(text: &str) -> Vec<(String, u32)> {
+        let module = guarded(&wat::parse_str(text).unwrap()).unwrap();
+        wasmparser::Validator::new().validate_all(&module).unwrap();
+        let mut exports = Vec::new();
+        for payload in Parser::new(0).parse_all(&module) {
+            if let Payload::ExportSection(section) = payload.unwrap() {
+                exports.extend(section.into_iter().map(Result::unwrap).map(|one| (one.name.to_owned(), one.index)));
+            }
+        }
+        exports
+    }
+
+    fn check(text: &str, expected: &[(&str, u32)]) {
+        let expected: Vec<_> = expected.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect();
+        assert_eq!(guarded_exports(text), expected, "{text}");
+    }
+
+    #[test]
+    fn what_the_host_calls_amid_a_move_is_wrapped_and_nothing_else() {
+        check(
+            r#"(module (import "a" "f" (func (param i32))) (global i32 (i32.const 1))
+                (func (export "run")) (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+                (func (export "cabi_post_run") (param i32)) (memory (export "memory") 1))"#,
+            // One import and three functions come before the two wrappers.
+            &[("run", 1), ("cabi_realloc", 4), ("cabi_post_run", 5), ("memory", 0), (BUSY, 1)],
+        );
+    }
+
+    #[test]
+    fn a_module_without_globals_gets_one() {
+        check(r#"(module (func (export "cm32p2_realloc")))"#, &[("cm32p2_realloc", 1), (BUSY, 0)]);
+        check(r#"(module (func (export "run")))"#, &[("run", 0), (BUSY, 0)]);
+    }
+
+    #[test]
+    fn a_function_of_two_names_is_wrapped_once_and_only_under_those_that_need_it() {
+        check(
+            r#"(module (func $f (export "cabi_post_a") (export "cabi_post_b") (export "run")))"#,
+            &[("cabi_post_a", 1), ("cabi_post_b", 1), ("run", 0), (BUSY, 0)],
+        );
+    }
+
+    #[test]
+    fn what_is_cut_off_is_refused() {
+        let module = wat::parse_str(r#"(module (func (export "run")) (global i32 (i32.const 1)))"#).unwrap();
+        for end in 9..module.len() {
+            let cut = module.get(..end).unwrap();
+            // Some cuts fall between two sections, and leave a module of fewer; none panics.
+            drop(is_imported(cut).and_then(|_| guarded(cut)));
+        }
+        assert!(guarded(module.get(..module.len() - 1).unwrap()).is_err());
+    }
+}
