@@ -33,8 +33,9 @@ pub struct PluginsConfig {
 }
 
 /// When a version of a plugin is called no more: after so many traps, deadlines and memory bounds of one policy in a
-/// period, if no more calls of the same phase ended well meanwhile. The version before it returns if there is one, else the failure mode of each policy applies
-/// at once. A new file or a change of the configuration gives the plugin another chance.
+/// period, if no more calls of the same phase ended well meanwhile. The version before it returns if there is one, else
+/// the failure mode of each policy applies at once. A new file or a change of the configuration gives the plugin another
+/// chance.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuarantineConfig {
