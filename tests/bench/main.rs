@@ -22,6 +22,9 @@ use subject::Subject;
 /// Keep-alive connections of the load.
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 5;
+const EIGHT: &str = "key-auth, eight times";
+const EIGHT_WARM: &str = "key-auth, eight times, warm";
+const PLUGINS: usize = 100;
 
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(3.0);
@@ -32,6 +35,18 @@ fn main() {
     added_latency(&origin, round);
     added_first_event(&origin);
     reload(&origin);
+    start(&origin);
+}
+
+/// From nothing to the first connection that is accepted, with many plugins.
+fn start(origin: &Origin) {
+    let cache = tempfile::tempdir().unwrap();
+    for what in ["and an empty cache", "that are all in the cache"] {
+        let start = Instant::now();
+        let subject = Subject::with_plugins(origin.address, PLUGINS, cache.path());
+        println!("start with {PLUGINS} plugins {what}: {:.2} s", start.elapsed().as_secs_f64());
+        drop(subject);
+    }
 }
 
 fn machine() -> String {
@@ -45,6 +60,7 @@ fn machine() -> String {
 fn cost(origin: &Origin, round: Duration) {
     let get = Exchange::get("/bytes");
     let chat = Exchange::chat();
+    let eight_warm = (1..=8).map(|number| format!("keys-{number}-warm")).collect::<Vec<_>>().join(", ");
     let mut subjects: Vec<(&str, Subject, Exchange)> = Vec::new();
     if let Some(nginx) = Subject::nginx(origin.address) {
         subjects.push(("nginx", nginx, get.clone()));
@@ -52,7 +68,13 @@ fn cost(origin: &Origin, round: Duration) {
     for (name, policies, upstream, exchange) in [
         ("bare route", "", "plain", &get),
         ("key-auth", "keys", "plain", &get),
+        ("key-auth, warm", "keys-warm", "plain", &get),
+        (EIGHT, "keys-1, keys-2, keys-3, keys-4, keys-5, keys-6, keys-7, keys-8", "plain", &get),
+        (EIGHT_WARM, &eight_warm, "plain", &get),
+        ("key-auth, rate-limit", "keys, per-key", "plain", &get),
+        ("key-auth, rate-limit, warm", "keys-warm, per-key-warm", "plain", &get),
         ("key-auth, rate-limit, tenant-router", "keys, per-key, tenants", "plain", &get),
+        ("key-auth, rate-limit, tenant-router, warm", "keys-warm, per-key-warm, tenants-warm", "plain", &get),
         ("... and llm-normalize, OpenAI to OpenAI", "keys, per-key, tenants", "openai", &chat),
         ("... and llm-normalize, OpenAI to Anthropic", "keys, per-key, tenants", "claude", &chat),
     ] {
@@ -78,6 +100,13 @@ fn cost(origin: &Origin, round: Duration) {
         let rate = median(results.iter().map(|result| result.1));
         let ratio = base.map_or(f64::NAN, |base| cost / base);
         println!("| {name} | {cost:.1} µs | {ratio:.2}× | {rate:.0} |");
+    }
+    let cost_of = |wanted: &str| {
+        let found = subjects.iter().zip(&results).find(|((name, _, _), _)| *name == wanted);
+        found.map_or(f64::NAN, |(_, results)| median(results.iter().map(|result| result.0)))
+    };
+    for (isolation, name) in [("fresh", EIGHT), ("warm", EIGHT_WARM)] {
+        println!("one call of key-auth, {isolation}: {:.2} µs", (cost_of(name) - cost_of("bare route")) / 8.0);
     }
     for (name, subject, _) in &subjects {
         println!("resident after the load, {name}: {} MiB", subject.resident() >> 20);

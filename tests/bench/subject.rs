@@ -50,7 +50,6 @@ impl Subject {
 
     /// A gateway with one route, the policies of its chain by name, and an upstream.
     pub(crate) fn gateway(origin: SocketAddr, policies: &str, upstream: &str) -> Self {
-        let (address, admin) = (free_address(), free_address());
         let folder = tempfile::tempdir().unwrap();
         let plugins = folder.path().join("plugins");
         std::fs::create_dir(&plugins).unwrap();
@@ -60,10 +59,39 @@ impl Subject {
                 std::fs::copy(&path, plugins.join(path.file_name().unwrap())).unwrap();
             }
         }
+        let cache = std::env::current_exe().unwrap().with_file_name("bench-cache");
+        Self::start(folder, &cache, |address, admin| config(address, admin, origin, (policies, upstream)))
+    }
+
+    /// A gateway with so many plugins, each used by one policy.
+    pub(crate) fn with_plugins(origin: SocketAddr, count: usize, cache: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        let bytes = std::fs::read(repository().join("plugins/tenant-router.wasm")).unwrap();
+        let mut policies = String::new();
+        for number in 0..count {
+            std::fs::write(plugins.join(format!("p{number}.wasm")), marked(bytes.clone(), number)).unwrap();
+            let uses = "grants: { metadata: [tenant] }, config: { by: tenant, upstreams: { acme: plain } }";
+            policies.push_str(&format!("  p{number}: {{ plugin: p{number}, {uses} }}\n"));
+        }
+        Self::start(folder, cache, |address, admin| {
+            format!(
+                "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\n\
+                 access_log: {{ to: \"off\" }}\npolicies:\n{policies}\
+                 upstreams: {{ plain: {{ endpoints: [{{ url: \"http://{origin}\" }}] }} }}\n\
+                 routes: [{{ name: bench, upstream: plain }}]\n"
+            )
+        })
+    }
+
+    fn start(folder: TempDir, cache: &Path, config: impl Fn(SocketAddr, SocketAddr) -> String) -> Self {
+        let (address, admin) = (free_address(), free_address());
         let file = folder.path().join("gateway.yaml");
-        std::fs::write(&file, config(address, admin, origin, (policies, upstream))).unwrap();
+        std::fs::write(&file, config(address, admin)).unwrap();
         let binary = std::env::current_exe().unwrap().with_file_name("gatewright");
         let mut command = Command::new(binary);
+        command.env("GATEWRIGHT_CACHE", cache);
         command.args(["run", "--workers", "1", "--log", "warn", "--config"]).arg(file);
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         wait_for(address);
@@ -106,10 +134,7 @@ impl Subject {
     /// Changes a plugin's bytes and nothing that it does: a custom section more.
     pub(crate) fn change_plugin(&self, number: usize) {
         let file = self.folder.path().join("plugins/key-auth.wasm");
-        let mut bytes = std::fs::read(&file).unwrap();
-        let name = format!("bench-{number:04}");
-        bytes.extend([0, u8::try_from(name.len() + 1).unwrap(), u8::try_from(name.len()).unwrap()]);
-        bytes.extend(name.as_bytes());
+        let bytes = marked(std::fs::read(&file).unwrap(), number);
         let temporary = file.with_extension("new");
         std::fs::write(&temporary, bytes).unwrap();
         std::fs::rename(temporary, file).unwrap();
@@ -147,26 +172,48 @@ impl Subject {
 }
 
 /// One route to the origin, with these policies.
+/// Another file that does the same: with a custom section more.
+fn marked(mut bytes: Vec<u8>, number: usize) -> Vec<u8> {
+    let name = format!("bench-{number:04}");
+    bytes.extend([0, u8::try_from(name.len() + 1).unwrap(), u8::try_from(name.len()).unwrap()]);
+    bytes.extend(name.as_bytes());
+    bytes
+}
+
+/// The policies, each with fresh instances and, under its name and `-warm`, with warm ones.
+fn uses(upstream: &str) -> String {
+    let mut uses = String::new();
+    let key = format!("{{ principal: alice, tenant: acme, sha256: [\"{ALICE}\"] }}");
+    let keys = format!("header: authorization, scheme: Bearer, forward: true, keys: [{key}]");
+    for (isolation, suffix) in [("fresh", ""), ("warm", "-warm")] {
+        let mut add = |name: &str, plugin: &str, grants: &str, config: &str| {
+            let end = format!("isolation: {isolation}, grants: {{ {grants} }}, config: {{ {config} }} }}\n");
+            uses.push_str(&format!("  {name}{suffix}: {{ plugin: {plugin}, {end}"));
+        };
+        add("keys", "key-auth", "metadata: [auth]", &keys);
+        for number in 1..=8 {
+            add(&format!("keys-{number}"), "key-auth", "metadata: [auth]", &keys);
+        }
+        add("per-key", "rate-limit", "limits: true", "by: principal, limits: [{ requests: 1000000000, per: 1s }]");
+        add(
+            "tenants",
+            "tenant-router",
+            "metadata: [tenant]",
+            &format!("by: tenant, upstreams: {{ acme: {upstream} }}"),
+        );
+    }
+    uses
+}
+
 fn config(address: SocketAddr, admin: SocketAddr, origin: SocketAddr, (policies, upstream): (&str, &str)) -> String {
+    let uses = uses(upstream);
     format!(
         r#"
 listeners: [{{ address: "{address}" }}]
 admin: {{ address: "{admin}" }}
 access_log: {{ to: "off" }}
 policies:
-  keys:
-    plugin: key-auth
-    grants: {{ metadata: [auth] }}
-    config: {{ header: authorization, scheme: Bearer, keys: [{{ principal: alice, tenant: acme, sha256: ["{ALICE}"] }}] }}
-  per-key:
-    plugin: rate-limit
-    grants: {{ limits: true }}
-    config: {{ by: principal, limits: [{{ requests: 1000000000, per: 1s }}] }}
-  tenants:
-    plugin: tenant-router
-    grants: {{ metadata: [tenant] }}
-    config: {{ by: tenant, upstreams: {{ acme: {upstream} }} }}
-  openai: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: openai, models: {{ fast: m }} }} }}
+{uses}  openai: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: openai, models: {{ fast: m }} }} }}
   claude: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: anthropic, models: {{ fast: m }} }} }}
 upstreams:
   plain: {{ endpoints: [{{ url: "http://{origin}" }}] }}
@@ -194,7 +241,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn wait_for(address: SocketAddr) {
-    for _ in 0..3_000 {
+    for _ in 0..30_000 {
         if TcpStream::connect(address).is_ok() {
             return;
         }

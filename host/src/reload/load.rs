@@ -236,6 +236,8 @@ impl Loader {
                 loaded.broken.insert(name.clone(), error.clone());
             }
         }
+        // What a digest names has no earlier version.
+        self.earlier.retain(|name, _| !config.plugins.sources.contains_key(name));
         self.take_out(config, loaded);
         let Self { plugins, signatures, .. } = self;
         // What served before serves on only as long as the operator would accept it now.
