@@ -42,9 +42,8 @@ fn main() {
 fn start(origin: &Origin) {
     let cache = tempfile::tempdir().unwrap();
     for what in ["and an empty cache", "that are all in the cache"] {
-        let start = Instant::now();
         let subject = Subject::with_plugins(origin.address, PLUGINS, cache.path());
-        println!("start with {PLUGINS} plugins {what}: {:.2} s", start.elapsed().as_secs_f64());
+        println!("start with {PLUGINS} plugins {what}: {:.2} s", subject.started_in.as_secs_f64());
         drop(subject);
     }
 }

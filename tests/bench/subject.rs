@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -11,6 +11,8 @@ use tempfile::TempDir;
 pub(crate) struct Subject {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// From its start to the first connection that it accepted.
+    pub(crate) started_in: Duration,
     child: Child,
     folder: TempDir,
     admin: Option<SocketAddr>,
@@ -43,9 +45,10 @@ impl Subject {
         );
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, config).unwrap();
+        let start = Instant::now();
         let child = Command::new("nginx").arg("-c").arg(&file).stderr(Stdio::null()).spawn().unwrap();
         wait_for(address);
-        Some(Self { address, child, folder, admin: None })
+        Some(Self { address, started_in: start.elapsed(), child, folder, admin: None })
     }
 
     /// A gateway with one route, the policies of its chain by name, and an upstream.
@@ -75,6 +78,8 @@ impl Subject {
             let uses = "grants: { metadata: [tenant] }, config: { by: tenant, upstreams: { acme: plain } }";
             policies.push_str(&format!("  p{number}: {{ plugin: p{number}, {uses} }}\n"));
         }
+        // Files that were just written are read twice.
+        std::thread::sleep(Duration::from_secs(3));
         Self::start(folder, cache, |address, admin| {
             format!(
                 "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\n\
@@ -93,9 +98,10 @@ impl Subject {
         let mut command = Command::new(binary);
         command.env("GATEWRIGHT_CACHE", cache);
         command.args(["run", "--workers", "1", "--log", "warn", "--config"]).arg(file);
+        let start = Instant::now();
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         wait_for(address);
-        Self { address, child, folder, admin: Some(admin) }
+        Self { address, started_in: start.elapsed(), child, folder, admin: Some(admin) }
     }
 
     fn config(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::plugin::{FILE_MAX, hash_of};
 
@@ -26,6 +26,8 @@ struct Known {
 /// Between two reads that must agree.
 const STILL: Duration = Duration::from_millis(30);
 const READS_MAX: u32 = 40;
+/// A file that has not changed in so long is read once.
+const RESTED_SECS: u64 = 1;
 /// A file whose times are coarse or set back is still read this often.
 const TRUST: Duration = Duration::from_secs(30);
 
@@ -64,6 +66,12 @@ fn stamp(metadata: &Metadata) -> Stamp {
     )
 }
 
+/// Whether nobody has touched a file for a while. Its change time cannot be set back.
+fn has_rested(stamp: &Stamp) -> bool {
+    let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else { return false };
+    u64::try_from(stamp.5).is_ok_and(|changed| now.as_secs() > changed + RESTED_SECS)
+}
+
 /// A file's bytes, once two reads agree and it has not been touched in between.
 fn read_still(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
     let mut last: Option<(Vec<u8>, Stamp)> = None;
@@ -74,7 +82,7 @@ fn read_still(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
         }
         let bytes = std::fs::read(path)?;
         let now = (bytes, stamp(&std::fs::metadata(path)?));
-        if before == now.1 && last.as_ref() == Some(&now) {
+        if before == now.1 && (last.as_ref() == Some(&now) || has_rested(&now.1)) {
             return Ok(now);
         }
         last = Some(now);
