@@ -27,6 +27,8 @@ pub struct Compiler {
     cache: Option<Cache>,
     log: Vec<String>,
     serves: AtomicBool,
+    /// Who prepares what right now: the next one who wants the same waits, and finds it.
+    turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// What serves now, by what it was prepared from: policies that are configured alike share one.
     live: Mutex<HashMap<String, Weak<Prepared>>>,
 }
@@ -60,7 +62,7 @@ impl Compiler {
                 None
             }
         });
-        Self { engine, cache, log, serves: AtomicBool::new(false), live: Mutex::default() }
+        Self { engine, cache, log, serves: AtomicBool::new(false), turns: Mutex::default(), live: Mutex::default() }
     }
 
     /// The engine that serves.
@@ -125,6 +127,12 @@ impl Compiler {
         let memory = used.memory.to_string();
         let image = if used.image { "image" } else { "plain" };
         let key = self.key(&["policy", &plugin.hash, &used.config, &memory, image]);
+        let turn = {
+            let mut turns = self.turns.lock();
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(key.clone()).or_default().clone()
+        };
+        let _mine = turn.lock();
         if let Some(prepared) = self.live.lock().get(&key).and_then(Weak::upgrade) {
             return Ok(prepared);
         }
