@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::clock::CallClock;
 use super::host_http::Outbox;
+use super::package::Facts;
 use crate::body::Content;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply};
@@ -73,8 +74,9 @@ const WASI_HANDLES_MAX: usize = 256;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 
 impl Call {
-    pub(super) fn new(services: Arc<Services>, policy: u32, memory: usize) -> Self {
-        Self {
+    /// For an instance of a component with these imports.
+    pub(super) fn new(facts: &Facts, services: Arc<Services>, policy: u32, memory: usize) -> Self {
+        let call = Self {
             exchange: None,
             is_job: false,
             body: None,
@@ -89,7 +91,8 @@ impl Call {
             clock: CallClock::default(),
             until: Instant::now(),
             wasi: None,
-        }
+        };
+        if facts.wasi { call.with_wasi() } else { call }
     }
 
     /// Lends it what the next call is about. What an earlier call in the same store held is gone.
@@ -134,7 +137,7 @@ impl Call {
     }
 
     /// Adds the empty world.
-    pub(super) fn with_wasi(mut self) -> Self {
+    fn with_wasi(mut self) -> Self {
         let output = MemoryOutputPipe::new(OUTPUT_MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_HANDLES_MAX);

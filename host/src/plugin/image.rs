@@ -92,7 +92,10 @@ impl ComponentInstanceState for Reader<'_> {
     }
 }
 
-/// Whether the bytes are a component that this engine compiles.
+/// Compiles a component.
+///
+/// # Errors
+/// Why this engine cannot run it.
 pub(super) fn compile(engine: &super::Engine, component: &[u8]) -> anyhow::Result<Component> {
     Component::new(&engine.0, component).map_err(anyhow::Error::from).context("compile")
 }

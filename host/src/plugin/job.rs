@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::Phase;
 use super::bindings::gatewright::policy::types;
-use super::call::Call;
 use super::called::failed;
 use super::policy::Policy;
 use super::sandbox::Sandbox;
@@ -19,9 +18,8 @@ impl Policy {
         let Some(measured) = self.measured(Phase::OnSchedule) else {
             return Err(Error::new(Reason::Internal, "the phase is not exported"));
         };
-        let mut call = Call::new(self.services.clone(), self.id, self.config.limits.memory.as_usize());
+        let mut call = self.new_call();
         call.is_job = true;
-        let call = if self.plugin.facts.wasi { call.with_wasi() } else { call };
         let mut sandbox = Sandbox::new(&self.engine, call, true);
         sandbox.limit(deadline, true);
         let start = Instant::now();

@@ -211,8 +211,7 @@ impl<'a> Subject<'a> {
     /// A fresh instance, which has no exchange.
     async fn instance(&self) -> anyhow::Result<Sandbox> {
         let services = Arc::new(Services::none(self.bench.name));
-        let call = Call::new(services, 0, self.memory);
-        let call = if self.bench.facts.wasi { call.with_wasi() } else { call };
+        let call = Call::new(self.bench.facts, services, 0, self.memory);
         let mut sandbox = Sandbox::new(self.bench.engine, call, true);
         sandbox.limit(LOAD_DEADLINE, true);
         let made = sandbox.within(LOAD_DEADLINE, async |sandbox| sandbox.instantiate(&self.prepared.pre).await).await;

@@ -159,10 +159,14 @@ impl Policy {
         }
     }
 
+    /// What the store of an instance of this policy begins with.
+    pub(super) fn new_call(&self) -> Call {
+        let memory = self.config.limits.memory.as_usize();
+        Call::new(&self.plugin.facts, self.services.clone(), self.id, memory)
+    }
+
     fn sandbox(&self) -> Sandbox {
-        let call = Call::new(self.services.clone(), self.id, self.config.limits.memory.as_usize());
-        let call = if self.plugin.facts.wasi { call.with_wasi() } else { call };
-        Sandbox::new(&self.engine, call, self.plugin.facts.waits())
+        Sandbox::new(&self.engine, self.new_call(), self.plugin.facts.waits())
     }
 
     /// Makes the instance where there is none, configures it where it does not start configured, and calls.
