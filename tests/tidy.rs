@@ -56,6 +56,13 @@ fn no_file_names_a_path_of_a_machine() {
             assert!(!text.contains(word.as_str()), "{name} names {word}");
         }
     }
+    // What is compiled and kept names the folders that it was built in, unless they were taken out.
+    for path in self::files(&repository().join("tests/contract"), &[".wasm"]) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        for word in &forbidden {
+            assert!(!text.contains(word.as_str()), "{} names {word}", path.display());
+        }
+    }
 }
 
 #[test]
