@@ -43,24 +43,66 @@ fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
 }
 
-#[test]
-fn no_file_names_a_path_of_a_machine() {
-    let endings = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".wit", ".py", "Makefile", "run"];
-    let files = files(&repository(), &endings);
-    assert!(files.len() > 150, "{}", files.len());
-    let mut forbidden = vec![repository().to_string_lossy().into_owned()];
-    forbidden.extend(["home", "root", "Users"].map(|folder| format!("/{folder}/")));
+/// Folders of a machine that no file may name.
+fn folders_of_a_machine() -> Vec<String> {
+    let mut folders = vec![repository().to_string_lossy().into_owned()];
+    folders.extend(["home", "root", "Users"].map(|folder| format!("/{folder}/")));
+    folders
+}
+
+/// Hosts that packages come from: the public ones, and those that this machine's cargo has been to.
+fn registries() -> Vec<String> {
+    let mut hosts: Vec<String> = [("crates", "io"), ("npmjs", "org"), ("pythonhosted", "org"), ("golang", "org")]
+        .iter()
+        .zip(["index", "registry", "files", "proxy"])
+        .map(|((domain, end), host)| format!("{host}.{domain}.{end}"))
+        .collect();
+    let home = std::env::home_dir().map(|home| home.join(".cargo"));
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home);
+    let folders = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    for folder in folders.into_iter().flatten() {
+        let name = folder.unwrap().file_name().to_string_lossy().into_owned();
+        // A folder is named `HOST-HASH`.
+        hosts.extend(name.rsplit_once('-').map(|(host, _)| host.to_owned()));
+    }
+    hosts
+}
+
+/// Looks into files for words that none of them may hold.
+fn check_for(forbidden: &[String], files: &[PathBuf]) {
     for path in files {
-        let (name, text) = read(&path);
-        for word in &forbidden {
-            assert!(!text.contains(word.as_str()), "{name} names {word}");
+        let text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        for word in forbidden {
+            assert!(!text.contains(word.as_str()), "{} names {word}", path.display());
         }
     }
-    // What is compiled and kept names the folders that it was built in, unless they were taken out.
-    for path in self::files(&repository().join("tests/contract"), &[".wasm"]) {
-        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+}
+
+/// What is read by people, and what decides which packages come from where.
+const TEXTS: [&str; 17] = [
+    ".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".wit", ".py", ".js", ".mjs", ".json", ".c", ".go", ".txt", ".lock",
+    "Makefile", "run",
+];
+
+#[test]
+fn no_file_names_a_path_of_a_machine_or_a_registry() {
+    let files = files(&repository(), &TEXTS);
+    assert!(files.len() > 150, "{}", files.len());
+    check_for(&[folders_of_a_machine(), registries()].concat(), &files);
+}
+
+/// A panic's message names a folder of the build, unless that was taken out.
+#[test]
+fn no_compiled_policy_names_a_path_of_a_machine_or_a_registry() {
+    let kept = files(&repository().join("tests/contract"), &[".wasm"]);
+    assert!(kept.len() >= 4, "{kept:?}");
+    let forbidden = [folders_of_a_machine(), registries()].concat();
+    check_for(&forbidden, &kept);
+    for name in ["caller", "conformance", "hostile", "keeper", "stamp"] {
+        let text = String::from_utf8_lossy(&harness::guest(name)).into_owned();
+        assert!(text.contains("crates/"), "{name} names no crate at all: there is nothing to look into");
         for word in &forbidden {
-            assert!(!text.contains(word.as_str()), "{} names {word}", path.display());
+            assert!(!text.contains(word.as_str()), "{name} names {word}");
         }
     }
 }

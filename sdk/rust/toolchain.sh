@@ -72,13 +72,32 @@ MESSAGE
   return 1
 }
 
+# Flags of the compiler that put names of ours in place of this machine's folders, which a panic's message would name.
+# They go to cargo as configuration, which adds to the flags of .cargo/config.toml; RUSTFLAGS would replace those.
+wasm_remapped_folders() {
+  local cargo_home=${CARGO_HOME:-$HOME/.cargo} folders folder registry flags=
+  folders=("$wasm_repository=gatewright" "$wasm_target_folder=target" "$cargo_home=cargo")
+  # The last that fits counts. A folder of crates is named after the host that they came from.
+  for registry in "$cargo_home"/registry/src/*/; do
+    [ -d "$registry" ] && folders+=("${registry%/}=crates")
+  done
+  for folder in "${folders[@]}"; do
+    folder=${folder//\\/\\\\}
+    flags+="\"--remap-path-prefix=${folder//\"/\\\"}\", "
+  done
+  printf 'target.%s.rustflags=[%s]' "$wasm_target" "$flags"
+}
+
 wasm_cargo_build() {
-  local manifest_folder=$1
+  local manifest_folder=$1 fetch=(fetch --quiet --target "$wasm_target")
   shift
+  case " $* " in *" --locked "*) fetch+=(--locked) ;; esac
   # From within the folder, so that cargo reads its .cargo/config.toml (the size of the stack).
   (cd "$manifest_folder" &&
-    env "${wasm_environment[@]}" CARGO_TARGET_DIR="$wasm_target_folder" \
-      cargo build --release --target "$wasm_target" "${wasm_cargo_flags[@]}" "$@")
+    # The folders of crates must be there to be named; what is missing is the build's to say.
+    { cargo "${fetch[@]}" 2>/dev/null || :; } &&
+    env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS "${wasm_environment[@]}" CARGO_TARGET_DIR="$wasm_target_folder" \
+      cargo --config "$(wasm_remapped_folders)" build --release --target "$wasm_target" "${wasm_cargo_flags[@]}" "$@")
 }
 
 wasm_find_toolchain
