@@ -7,8 +7,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,7 +22,7 @@ use super::guard::Guard;
 use super::stall::StallExecutor;
 use crate::config::{BoundsConfig, Config, TimeoutsConfig};
 use crate::exchange::{Peer, TlsFacts};
-use crate::proxy::{self, Connection, Gateway};
+use crate::proxy::{self, Connection, Gateway, ResponseBody};
 use crate::snapshot::ListenerKey;
 
 /// The start of every HTTP/2 connection (RFC 9113 §3.4).
@@ -137,10 +138,14 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(Ok(None) | Err(_)) | Err(_) => return,
     } || is_h2;
     guard.speak(is_h2);
+    let service = service_fn(move |request| {
+        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
+        async move { Ok(serving.await) }
+    });
     if is_h2 {
-        speak_http2(gateway, terms, connection, guard, draining).await;
+        speak_http2(service, terms, guard, draining).await;
     } else {
-        speak_http1(gateway, terms, connection, guard, draining).await;
+        speak_http1(service, terms, guard, draining).await;
     }
 }
 
@@ -172,17 +177,23 @@ async fn to_the_end<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
+/// Answers each request of a connection.
+trait Serving:
+    HttpService<Incoming, ResBody = ResponseBody, Error = Infallible, Future: Send + 'static> + Send + 'static
+{
+}
+
+impl<V> Serving for V where
+    V: HttpService<Incoming, ResBody = ResponseBody, Error = Infallible, Future: Send + 'static> + Send + 'static
+{
+}
+
 async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    gateway: Arc<Gateway>,
+    service: impl Serving,
     Terms { bounds, .. }: Terms,
-    connection: Arc<Connection>,
     guard: Guard<S>,
     draining: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request| {
-        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
-        async move { Ok::<_, Infallible>(serving.await) }
-    });
     let mut builder = http1::Builder::new();
     // The guard has its own, narrower bounds and timers.
     builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(512 << 10);
@@ -194,16 +205,11 @@ async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    gateway: Arc<Gateway>,
+    service: impl Serving,
     Terms { timeouts, bounds }: Terms,
-    connection: Arc<Connection>,
     guard: Guard<S>,
     draining: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request| {
-        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
-        async move { Ok::<_, Infallible>(serving.await) }
-    });
     let mut builder = http2::Builder::new(StallExecutor { stall: timeouts.write_stall.0 });
     builder
         .timer(TokioTimer::new())
