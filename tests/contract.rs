@@ -5,6 +5,9 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use harness::{Client, Gateway, Origin, Protocol};
 use text::Contract;
 
@@ -62,6 +65,79 @@ routes:
     assert_eq!(client.get("/calls", &[("x-do", call)]).text(), "200 ok");
     assert_eq!(client.get("/keys", &[("x-api-key", "alice-key")]).status, 200);
     assert_eq!(client.get("/keys", &[("x-api-key", "another")]).status, 401);
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A token of these claims that the secret signs (RFC 7515, RFC 7518 §3.2).
+fn token(claims: &str) -> String {
+    let signed = [r#"{"alg":"HS256","typ":"JWT"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+#[test]
+fn policies_of_0_1_0_still_make_a_chain() {
+    let (other, origin) = (Origin::ok(), Origin::ok());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    for name in ["jwt-auth", "keeper", "rate-limit", "tenant-router"] {
+        std::fs::write(folder.path().join(format!("plugins/{name}.wasm")), compiled(name)).unwrap();
+    }
+    let config = format!(
+        r#"plugins: {{ folder: plugins }}
+kv: {{ store: {{}} }}
+secrets: {{ shared: {{ value: {SECRET} }} }}
+verifiers: {{ main: {{ algorithms: [HS256], keys: {{ secret: shared }} }} }}
+policies:
+  tokens:
+    plugin: jwt-auth
+    grants: {{ crypto: true, metadata: [auth] }}
+    limits: {{ deadline: 2s }}
+    config: {{ verifier: main, tenant: org }}
+  limit:
+    plugin: rate-limit
+    grants: {{ limits: true }}
+    limits: {{ deadline: 2s }}
+    config: {{ by: principal, limits: [{{ requests: 1, per: 1h }}] }}
+  tenants:
+    plugin: tenant-router
+    grants: {{ metadata: [tenant] }}
+    limits: {{ deadline: 2s }}
+    config: {{ by: tenant, upstreams: {{ acme: origin }} }}
+  keeper:
+    plugin: keeper
+    grants: {{ kv: [store] }}
+    limits: {{ deadline: 2s, body_deadline: 2s }}
+    config: {{ patch: '[{{"op":"replace","path":"/model","value":"large"}}]' }}
+upstreams:
+  other: {{ endpoints: [{{ url: {:?} }}] }}
+  origin: {{ endpoints: [{{ url: {:?} }}] }}
+routes:
+  - name: all
+    policies: [tokens, limit, tenants, keeper]
+    upstream: {{ default: other, choices: [origin] }}
+"#,
+        other.url(),
+        origin.url()
+    );
+    let gateway = Gateway::start_in(folder, &config);
+    let mut client = Client::connect(gateway.address(), Protocol::Http1);
+    let mut ask = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str()), ("x-pointer", "/n")];
+        client.post("/", &headers, br#"{"n":1.0,"model":"small"}"#)
+    };
+    let alice = token(r#"{"sub":"alice","org":"acme","exp":4102444800}"#);
+    assert_eq!(ask(&format!("{alice}x")).status, 401);
+    assert_eq!(ask(&alice).status, 200);
+    let recording = origin.take();
+    let [request] = recording.requests.as_slice() else { panic!("{recording:?}") };
+    assert_eq!(request.values("x-found"), ["1.0"]);
+    assert_eq!(String::from_utf8_lossy(&request.body), r#"{"n":1.0,"model":"large"}"#);
+    assert_eq!(ask(&alice).status, 429);
+    assert_eq!(ask(&token(r#"{"sub":"bob","org":"initech","exp":4102444800}"#)).status, 403);
+    assert!(other.take().bytes.is_empty() && origin.take().bytes.is_empty());
 }
 
 #[test]
