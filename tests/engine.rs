@@ -3,6 +3,7 @@
 mod cache;
 mod instances;
 mod quarantine;
+mod slow;
 
 use harness::{Gateway, Origin};
 use tempfile::TempDir;

@@ -21,6 +21,8 @@ mod host_types;
 mod idle;
 mod image;
 mod job;
+mod lane;
+mod pace;
 mod package;
 mod policy;
 mod prepare;

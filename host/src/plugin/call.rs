@@ -173,6 +173,7 @@ impl Call {
             return Error::new(Reason::Overloaded, "every policy instance is in use");
         }
         let reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) if self.clock.starved => Reason::Overloaded,
             Some(Trap::Interrupt) => Reason::PolicyDeadline,
             _ if self.memory.exceeded => Reason::PolicyMemory,
             _ => Reason::PolicyTrapped,

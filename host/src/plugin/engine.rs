@@ -8,12 +8,13 @@ use anyhow::Context;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
 
 use super::idle::{IdleCount, IdlePool};
+use super::lane::Lane;
 use super::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 
 /// Compiles and runs policies. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine(pub(super) wasmtime::Engine, IdleCount);
+pub struct Engine(pub(super) wasmtime::Engine, IdleCount, Lane);
 
 /// Instances at once. A policy that never waits holds one only while its worker runs it.
 const INSTANCES: u32 = 512;
@@ -27,7 +28,7 @@ pub(super) const MEMORY_MAX: usize = 128 << 20;
 const KEEP_RESIDENT: usize = 512 << 10;
 const WASM_STACK: usize = 512 << 10;
 /// The unit of deadlines.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// An engine that serves, and the thread that ticks for its deadlines as long as it lives.
@@ -91,7 +92,7 @@ impl Engine {
                 std::thread::sleep(TICK);
             }
         })?;
-        Ok(Self(engine, IdleCount::default()))
+        Ok(Self(engine, IdleCount::default(), Lane::default()))
     }
 
     /// What compiled code must have been made for to run here.
@@ -109,6 +110,11 @@ impl Engine {
     /// Keeps an instance for the next call, if there is room.
     pub(super) fn keep(&self, pool: &IdlePool, sandbox: Sandbox) {
         pool.put(sandbox, &self.1, KEPT_MAX);
+    }
+
+    /// Where slow policies run.
+    pub(super) const fn lane(&self) -> &Lane {
+        &self.2
     }
 
     /// Writes the pool's figures to the metrics.

@@ -1,5 +1,6 @@
 //! Runs a policy's scheduled jobs, each on an instance of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Phase;
@@ -10,11 +11,18 @@ use super::sandbox::Sandbox;
 use crate::error::{Error, Reason};
 
 impl Policy {
-    /// Runs one job, within a deadline. It yields now and then, whatever the guest does.
+    /// Runs one job, within a deadline, on a thread that gives way to those that serve.
     ///
     /// # Errors
     /// Why it failed.
-    pub async fn run_job(&self, job: &str, deadline: Duration) -> Result<(), Error> {
+    pub async fn run_job(self: &Arc<Self>, job: &str, deadline: Duration) -> Result<(), Error> {
+        let (policy, job) = (self.clone(), job.to_owned());
+        let run = move || async move { policy.run_job_here(job, deadline).await };
+        let ran = self.engine.lane().run(run).await;
+        ran.unwrap_or_else(|| Err(Error::new(Reason::Internal, "the thread of a job is gone")))
+    }
+
+    async fn run_job_here(&self, job: String, deadline: Duration) -> Result<(), Error> {
         let Some(measured) = self.measured(Phase::OnSchedule) else {
             return Err(Error::new(Reason::Internal, "the phase is not exported"));
         };
@@ -23,7 +31,7 @@ impl Policy {
         let mut sandbox = Sandbox::new(&self.engine, call, true);
         sandbox.limit(deadline, true);
         let start = Instant::now();
-        let parameters = (job.to_owned(),);
+        let parameters = (job,);
         let result = sandbox
             .within(deadline, async |sandbox| {
                 self.call::<_, (Result<(), types::Failure>,)>(sandbox, Phase::OnSchedule, parameters).await

@@ -10,6 +10,7 @@ use super::compiler::Compiler;
 use super::grants::{check_grants, check_limits, check_schedule};
 use super::health::Faults;
 use super::idle::IdlePool;
+use super::pace::Pace;
 use super::package::{Description, SharedPlugin};
 use super::prepared::{Preparation, Prepared};
 use super::{Engine, Phase};
@@ -37,6 +38,7 @@ pub struct Policy {
     pub(super) keeping: Keeping,
     pub(super) quarantine: QuarantineConfig,
     pub(super) faults: Faults,
+    pub(super) pace: Pace,
     phases: [Option<Measured>; Phase::ALL.len()],
 }
 
@@ -83,7 +85,7 @@ impl Policy {
             Isolation::Fresh if prepared.resets.is_empty() => Keeping::Never,
             Isolation::Fresh => Keeping::Reset,
         };
-        let idle = IdlePool::new(plugin.facts.waits());
+        let (idle, pace) = (IdlePool::new(plugin.facts.waits()), Pace::new(plugin.facts.waits()));
         Ok(Self {
             id,
             name: services.policy.clone(),
@@ -97,6 +99,7 @@ impl Policy {
             keeping,
             quarantine: plugins.quarantine.clone(),
             faults: Faults::default(),
+            pace,
             phases,
         })
     }
@@ -121,6 +124,12 @@ impl Policy {
 
     pub(super) fn measured(&self, phase: Phase) -> Option<&Measured> {
         self.phases.get(phase as usize)?.as_ref()
+    }
+
+    /// Whether its calls take so long that they run aside.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.pace.is_slow()
     }
 
     /// Whether a failure of this policy lets the exchange go on.

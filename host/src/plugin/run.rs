@@ -1,5 +1,6 @@
 //! Calls a policy in a sandbox: lends it the exchange, and takes it back whatever happens.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{Lift, Resource, TypedFunc};
@@ -20,14 +21,14 @@ use crate::exchange::{Exchange, Reply, Timing};
 
 impl Policy {
     /// Calls a phase that looks at headers.
-    pub(super) async fn decide(&self, phase: Phase, exchange: Box<Exchange>) -> Called<Decided> {
+    pub(super) async fn decide(self: &Arc<Self>, phase: Phase, exchange: Box<Exchange>) -> Called<Decided> {
         let called: Called<Answer> = self.run(phase, (exchange, None), (ExchangeHandle::borrow(),)).await;
         self.counted(phase, called.decided(&self.name))
     }
 
     /// Calls a phase that looks at a whole body.
     pub(super) async fn decide_on_body(
-        &self,
+        self: &Arc<Self>,
         phase: Phase,
         exchange: Box<Exchange>,
         body: CallBody,
@@ -39,7 +40,7 @@ impl Policy {
 
     /// Hands over a batch of events.
     pub(super) async fn transform(
-        &self,
+        self: &Arc<Self>,
         exchange: Box<Exchange>,
         events: &[crate::body::Event],
         ending: on_event::Ending,
@@ -52,14 +53,14 @@ impl Policy {
     }
 
     /// Tells it that an exchange is over.
-    pub(super) async fn tell(&self, exchange: Box<Exchange>) -> Called<()> {
+    pub(super) async fn tell(self: &Arc<Self>, exchange: Box<Exchange>) -> Called<()> {
         let called = self.enter::<_, ()>(Phase::OnLog, (exchange, None), (ExchangeHandle::borrow(),)).await;
         self.counted(Phase::OnLog, called.without_replies())
     }
 
     /// Calls a phase that returns something.
     async fn run<P, R>(
-        &self,
+        self: &Arc<Self>,
         phase: Phase,
         subject: (Box<Exchange>, Option<CallBody>),
         parameters: P,
@@ -81,9 +82,45 @@ impl Policy {
         called
     }
 
-    /// Calls the function of a phase in a sandbox. The exchange comes back whatever happens; where the call failed, the
-    /// body is as it was.
+    /// Calls the function of a phase: here, or aside where the policy is slow. The exchange comes back whatever happens;
+    /// where the call failed, the body is as it was.
     async fn enter<P: Parameters, R: Results + Returned>(
+        self: &Arc<Self>,
+        phase: Phase,
+        subject: (Box<Exchange>, Option<CallBody>),
+        parameters: P,
+    ) -> Called<(R, Vec<Reply>)> {
+        if self.pace.is_slow() {
+            self.enter_aside(phase, subject, parameters).await
+        } else {
+            self.enter_here(phase, subject, parameters).await
+        }
+    }
+
+    /// Calls the function of a phase on a thread that gives way to the workers, when it is this call's turn.
+    async fn enter_aside<P: Parameters, R: Results + Returned>(
+        self: &Arc<Self>,
+        phase: Phase,
+        (exchange, body): (Box<Exchange>, Option<CallBody>),
+        parameters: P,
+    ) -> Called<(R, Vec<Reply>)> {
+        let Some(turn) = self.pace.turn().await else {
+            let why = format!("policy {:?} is slow, and too many of its calls wait", self.name);
+            return Called { exchange, body, result: Err(Error::new(Reason::Overloaded, why)) };
+        };
+        let (policy, before) = (self.clone(), body.clone());
+        let call = move || async move {
+            let _turn = turn;
+            policy.enter_here(phase, (exchange, body), parameters).await
+        };
+        self.engine.lane().run(call).await.unwrap_or_else(|| {
+            let result = Err(Error::new(Reason::Internal, "the thread of a slow policy is gone"));
+            Called { exchange: Box::new(Exchange::lost()), body: before, result }
+        })
+    }
+
+    /// Calls the function of a phase in a sandbox.
+    async fn enter_here<P: Parameters, R: Results + Returned>(
         &self,
         phase: Phase,
         (mut exchange, body): (Box<Exchange>, Option<CallBody>),
@@ -113,8 +150,12 @@ impl Policy {
         // Requests of its own that are still under way end with the call.
         call.outbox = Outbox::default();
         let result = result.map(|result: R| (result, replies)).map_err(|error| call.explain(&error));
+        let ran = call.clock.ran();
         if let Err(error) = &result {
             self.note(error.reason, measured.returned.get());
+        }
+        if !ran.is_zero() && self.pace.note(ran) {
+            tracing::warn!(policy = &*self.name, "policy is slow and runs aside");
         }
         let body = if result.is_ok() { call.body.take() } else { before };
         let mut exchange = call.exchange.take().unwrap_or_else(|| Box::new(Exchange::lost()));

@@ -10,7 +10,7 @@ use wasmtime::{Store, Trap};
 
 use super::Phase;
 use super::call::Call;
-use super::clock::on_deadline;
+use super::clock::{on_deadline, on_tick};
 use super::engine::{Engine, MEMORY_MAX};
 use super::idle::IdleTicket;
 
@@ -51,7 +51,7 @@ impl Sandbox {
         store.limiter(|call| &mut call.memory);
         store.set_max_component_handles(HANDLES_MAX);
         if waits {
-            store.epoch_deadline_async_yield_and_update(1);
+            store.epoch_deadline_callback(on_tick);
         } else {
             store.epoch_deadline_callback(on_deadline);
         }
@@ -63,8 +63,8 @@ impl Sandbox {
     pub(super) fn limit(&mut self, deadline: Duration, whole_body: bool) {
         self.store.data_mut().until = Instant::now() + deadline;
         self.store.set_hostcall_fuel(if whole_body { MEMORY_MAX } else { HANDED_OVER_MAX });
-        let ticks = if self.waits { 1 } else { self.store.data_mut().clock.start(deadline) };
-        self.store.set_epoch_deadline(ticks);
+        let ticks = self.store.data_mut().clock.start(deadline);
+        self.store.set_epoch_deadline(if self.waits { 1 } else { ticks });
     }
 
     /// Does something with the store within a deadline. A panic in a host function is a failure like any other; the

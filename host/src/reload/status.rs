@@ -79,6 +79,8 @@ pub struct PolicyStatus {
     pub prepared: &'static str,
     /// Whether its plugin failed too often: its failure mode applies at once.
     pub quarantined: bool,
+    /// Whether its calls take so long that they run aside, on threads that give way to those that serve.
+    pub slow: bool,
     /// Why there is no image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_no_snapshot: Option<String>,
@@ -100,6 +102,7 @@ impl Status {
             plugin: policy.plugin.name.clone(),
             hash: policy.plugin.hash.clone(),
             quarantined: policy.plugin.health.is_out(),
+            slow: policy.is_slow(),
             prepared: policy.preparation().word(),
             why_no_snapshot: policy.preparation().why().map(str::to_owned),
         });

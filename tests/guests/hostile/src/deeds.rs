@@ -57,6 +57,7 @@ fn probe(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Result<Deci
         }
         "stash" => stash(),
         "search" => search().to_string(),
+        "work" => work().to_owned(),
         "tally" => tally().to_string(),
         "large-body" => content.map(large_body).unwrap_or_default(),
         _ => return Err(failure("unknown-deed", deed)),
@@ -118,6 +119,14 @@ pub fn spin() -> ! {
     loop {
         turns = black_box(turns.wrapping_add(1));
     }
+}
+
+/// Takes its time, and ends well.
+fn work() -> &'static str {
+    for turn in 0..20_000_000_u32 {
+        black_box(turn);
+    }
+    "worked"
 }
 
 /// Takes memory until there is none.
