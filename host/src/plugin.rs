@@ -37,7 +37,7 @@ pub use call::CallBody;
 pub use chain::{Chain, Flow, Held, StreamEnding, StreamStep, join};
 pub use compiler::{Compiler, serve_one};
 pub use engine::Engine;
-pub use package::{Description, FILE_MAX, Facts, Plugin, SharedPlugin, hash_of};
+pub use package::{Description, FILE_MAX, Facts, Hashed, Plugin, SharedPlugin, hash_of};
 pub use policy::Policy;
 pub use prepared::Preparation;
 

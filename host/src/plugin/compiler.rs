@@ -10,13 +10,12 @@ use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Entry};
 use super::engine::Engine;
-use super::package::{Description, Facts, Plugin, hash_of};
+use super::package::{Description, Facts, Hashed, Plugin, hash_of};
 use super::prepare::{Answer, Task, Use, prepare};
 use super::prepared::Prepared;
 use crate::config::{CompilerConfig, PolicyConfig};
@@ -80,12 +79,12 @@ impl Compiler {
     ///
     /// # Errors
     /// What is wrong with it, in words for its author.
-    pub fn check(&self, name: &str, file: Bytes, bounds: &CompilerConfig) -> anyhow::Result<Plugin> {
-        let key = self.key(&["facts", &hash_of(&file)]);
+    pub fn check(&self, name: &str, file: Hashed, bounds: &CompilerConfig) -> anyhow::Result<Plugin> {
+        let key = self.key(&["facts", file.hash()]);
         if let Some(Entry { answer: Answer::Facts(facts), .. }) = self.cached(&key) {
             return Ok(Plugin::new(name, file, facts));
         }
-        let (answer, _) = self.ask(name, Task::Check, &file, bounds)?;
+        let (answer, _) = self.ask(name, Task::Check, file.bytes(), bounds)?;
         match answer {
             Answer::Facts(ref facts) => {
                 let plugin = Plugin::new(name, file, facts.clone());
@@ -126,7 +125,7 @@ impl Compiler {
         };
         let memory = used.memory.to_string();
         let image = if used.image { "image" } else { "plain" };
-        let key = self.key(&["policy", &plugin.hash, &used.config, &memory, image]);
+        let key = self.key(&["policy", plugin.hash(), &used.config, &memory, image]);
         let turn = {
             let mut turns = self.turns.lock();
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
@@ -139,7 +138,7 @@ impl Compiler {
         let whole = |error: anyhow::Error| vec![(String::new(), format!("plugin {:?}: {error:#}", plugin.name))];
         let prepared = match self.prepared_before(&key, plugin) {
             Some(prepared) => prepared,
-            None => match self.ask(name, Task::Prepare(used), &plugin.file, bounds).map_err(whole)? {
+            None => match self.ask(name, Task::Prepare(used), plugin.file.bytes(), bounds).map_err(whole)? {
                 (Answer::Prepared(description, preparation), code) => {
                     let answer = Answer::Prepared(description, preparation);
                     let prepared = self.load(&answer, &code, plugin).map_err(whole)?;

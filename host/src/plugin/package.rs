@@ -17,8 +17,6 @@ use super::{Phase, bindings};
 pub struct Plugin {
     /// The name of its file without `.wasm`.
     pub name: String,
-    /// SHA-256 of its file, in hexadecimal.
-    pub hash: String,
     /// When it was loaded.
     pub loaded_at: SystemTime,
     /// Its phases and powers.
@@ -26,7 +24,14 @@ pub struct Plugin {
     /// What it did wrong.
     pub health: Health,
     /// Its file.
-    pub(super) file: Bytes,
+    pub(super) file: Hashed,
+}
+
+/// Bytes and what they hash to, which nobody needs to compute again.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    bytes: Bytes,
+    hash: String,
 }
 
 /// What a component's imports and exports say of it.
@@ -69,15 +74,8 @@ const WASI_SOCKETS: &str = "wasi:sockets/";
 impl Plugin {
     /// A plugin of a file that was looked at.
     #[must_use]
-    pub fn new(name: &str, file: Bytes, facts: Facts) -> Self {
-        Self {
-            name: name.to_owned(),
-            hash: hash_of(&file),
-            loaded_at: SystemTime::now(),
-            facts,
-            health: Health::default(),
-            file,
-        }
+    pub fn new(name: &str, file: Hashed, facts: Facts) -> Self {
+        Self { name: name.to_owned(), loaded_at: SystemTime::now(), facts, health: Health::default(), file }
     }
 
     /// The same file with nothing held against it.
@@ -86,10 +84,37 @@ impl Plugin {
         Self::new(&self.name, self.file.clone(), self.facts.clone())
     }
 
+    /// SHA-256 of its file, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        self.file.hash()
+    }
+
     /// Bytes of its file.
     #[must_use]
     pub const fn size(&self) -> usize {
-        self.file.len()
+        self.file.bytes.len()
+    }
+}
+
+impl Hashed {
+    /// Hashes bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { hash: hash_of(&bytes), bytes }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// SHA-256 of the bytes, in hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 }
 
@@ -198,7 +223,7 @@ impl Description {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Plugin").field("name", &self.name).field("hash", &self.hash).finish_non_exhaustive()
+        formatter.debug_struct("Plugin").field("name", &self.name).field("hash", &self.hash()).finish_non_exhaustive()
     }
 }
 

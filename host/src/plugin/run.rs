@@ -174,7 +174,7 @@ impl Policy {
         }
         if self.plugin.health.take_out() {
             self.services.metrics.quarantines.inc();
-            let (plugin, hash, policy) = (&self.plugin.name, &self.plugin.hash, &*self.name);
+            let (plugin, hash, policy) = (&self.plugin.name, self.plugin.hash(), &*self.name);
             tracing::error!(plugin, hash, policy, "plugin failed too often and is called no more");
         }
     }

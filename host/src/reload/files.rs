@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::plugin::{FILE_MAX, hash_of};
+use crate::plugin::{FILE_MAX, Hashed};
 
 /// What tells a file apart from what it was: device, inode, size, and both of its times.
 type Stamp = (u64, u64, u64, i64, i64, i64, i64);
@@ -33,7 +33,7 @@ const TRUST: Duration = Duration::from_secs(30);
 
 impl Files {
     /// The hash of a file's contents; the contents only if they are new.
-    pub(super) fn read(&mut self, path: &Path) -> io::Result<(String, Option<Vec<u8>>)> {
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<(String, Option<Hashed>)> {
         let stamp = stamp(&std::fs::metadata(path)?);
         if let Some(known) = self.0.get(path)
             && known.stamp == stamp
@@ -42,15 +42,21 @@ impl Files {
             return Ok((known.hash.clone(), None));
         }
         let (bytes, stamp) = read_still(path)?;
-        let hash = hash_of(&bytes);
+        let contents = Hashed::new(bytes);
+        let hash = contents.hash().to_owned();
         let known = Known { stamp, hash: hash.clone(), read_at: std::time::Instant::now() };
         self.0.insert(path.to_path_buf(), known);
-        Ok((hash, Some(bytes)))
+        Ok((hash, Some(contents)))
     }
 
-    /// Reads a file although nothing about it changed.
-    pub(super) fn read_again(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        read_still(path).map(|(bytes, _)| bytes)
+    /// Reads a file although nothing about it changed. Contents that hash to something else are none of its.
+    pub(super) fn read_again(&mut self, path: &Path, hash: &str) -> io::Result<Hashed> {
+        let contents = Hashed::new(read_still(path)?.0);
+        if contents.hash() != hash {
+            self.0.remove(path);
+            return Err(io::Error::other("has changed and looks as it did before: it is read again at the next look"));
+        }
+        Ok(contents)
     }
 }
 

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::config::Digest;
-use crate::plugin::{FILE_MAX, hash_of};
+use crate::plugin::{FILE_MAX, Hashed, hash_of};
 
 /// A plugin as it came from a source.
 #[derive(Debug, Clone)]
 pub(super) struct Pulled {
     /// The file.
-    pub(super) file: Bytes,
+    pub(super) file: Hashed,
     /// The signatures that its manifest carries.
     pub(super) signatures: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn read(bytes: &[u8], digest: &Digest) -> anyhow::Result<Self> {
-        verify(bytes, digest).context("the manifest")?;
+        verify(&hash_of(bytes), digest).context("the manifest")?;
         let manifest: Self = serde_json::from_slice(bytes).context("the manifest is none of an OCI image")?;
         if let Some(kind) = manifest.media_type.as_deref().filter(|kind| *kind != MANIFEST) {
             bail!("{digest} is of media type {kind}: name the digest of an image manifest ({MANIFEST})");
@@ -91,13 +91,13 @@ impl Manifest {
         if file.len() as u64 != size {
             bail!("the layer is {} bytes long, and the manifest says {size}", file.len());
         }
-        verify(&file, &digest).context("the layer")?;
+        let file = Hashed::new(file);
+        verify(file.hash(), &digest).context("the layer")?;
         Ok(Pulled { file, signatures: self.annotations.get(SIGNATURES).cloned() })
     }
 }
 
-fn verify(bytes: &[u8], digest: &Digest) -> anyhow::Result<()> {
-    let hash = hash_of(bytes);
+fn verify(hash: &str, digest: &Digest) -> anyhow::Result<()> {
     if hash != digest.hex() {
         bail!("has the digest sha256:{hash}, not {digest}");
     }

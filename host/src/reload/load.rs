@@ -10,10 +10,9 @@ use super::files::{Files, signatures_beside, wasm_files};
 use super::image::Pulled;
 use super::sources::Sources;
 use super::trust::Trust;
-use bytes::Bytes;
 
 use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, SecretConfig, SourceConfig};
-use crate::plugin::{Compiler, SharedPlugin, hash_of};
+use crate::plugin::{Compiler, Hashed, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
 use crate::telemetry::Metrics;
 
@@ -52,7 +51,7 @@ struct Offer {
     hash: String,
     signatures: Option<String>,
     /// Absent where the file is as it was at the last look.
-    bytes: Option<Bytes>,
+    contents: Option<Hashed>,
     path: PathBuf,
 }
 
@@ -223,7 +222,7 @@ impl Loader {
                 self.accept(&name, offer, used.contains(&name), (&trust, compiler)).map_err(|error| error.to_string())
             });
             // A source names one digest: no other may stand in for it.
-            if is_source && self.plugins.get(&name).is_some_and(|plugin| Some(&plugin.hash) != hash.as_ref()) {
+            if is_source && self.plugins.get(&name).is_some_and(|plugin| Some(plugin.hash()) != hash.as_deref()) {
                 self.plugins.remove(&name);
             }
             if let Err(error) = looked_at {
@@ -242,11 +241,11 @@ impl Loader {
         let Self { plugins, signatures, .. } = self;
         // What served before serves on only as long as the operator would accept it now.
         plugins.retain(|name, plugin| {
-            let accepted = trust.check(name, &plugin.hash, signatures.get(&plugin.hash).map(String::as_str));
+            let accepted = trust.check(name, plugin.hash(), signatures.get(plugin.hash()).map(String::as_str));
             used.contains(name) && accepted.is_ok()
         });
         self.earlier.retain(|name, _| used.contains(name));
-        let kept = plugins.values().chain(self.earlier.values()).map(|plugin| plugin.hash.clone());
+        let kept = plugins.values().chain(self.earlier.values()).map(|plugin| plugin.hash().to_owned());
         let kept: BTreeSet<String> = kept.collect();
         signatures.retain(|hash, _| kept.contains(hash));
         self.newest.retain(|name, _| present.contains(name));
@@ -254,7 +253,7 @@ impl Loader {
         loaded.missing = self.plugins.keys().filter(|name| !present.contains(*name)).cloned().collect();
         loaded.unused = present.into_iter().filter(|name| !used.contains(name)).collect();
         for (name, plugin) in &self.plugins {
-            hashes.push(format!("{name}={}", plugin.hash));
+            hashes.push(format!("{name}={}", plugin.hash()));
         }
     }
 
@@ -278,13 +277,14 @@ impl Loader {
     ) -> Result<Offer, String> {
         match origin {
             Origin::File(path) => {
-                let (hash, bytes) = self.files.read(&path).map_err(|error| error.to_string())?;
+                let (hash, contents) = self.files.read(&path).map_err(|error| error.to_string())?;
                 let signatures = signatures_beside(&path).map_err(|error| error.to_string())?;
-                Ok(Offer { hash, signatures, bytes: bytes.map(Bytes::from), path })
+                Ok(Offer { hash, signatures, contents, path })
             }
             Origin::Source(source) => {
                 let Pulled { file, signatures } = self.sources.plugin((name, source), folder, metrics)?;
-                Ok(Offer { hash: hash_of(&file), signatures, bytes: Some(file), path: PathBuf::new() })
+                let hash = file.hash().to_owned();
+                Ok(Offer { hash, signatures, contents: Some(file), path: PathBuf::new() })
             }
         }
     }
@@ -316,12 +316,12 @@ impl Loader {
     fn plugin(
         &mut self,
         name: &str,
-        Offer { hash, bytes, path, .. }: Offer,
+        Offer { hash, contents, path, .. }: Offer,
         used: bool,
         (compiler, bounds): (&Compiler, &CompilerConfig),
     ) -> std::io::Result<()> {
         let known = self.newest.get(name).filter(|(known, _)| *known == hash);
-        let loaded = self.plugins.get(name).is_some_and(|plugin| plugin.hash == hash);
+        let loaded = self.plugins.get(name).is_some_and(|plugin| plugin.hash() == hash);
         if known.is_some_and(|(_, error)| error.is_some() || loaded || !used) {
             return Ok(());
         }
@@ -329,11 +329,11 @@ impl Loader {
             self.newest.insert(name.to_owned(), (hash, None));
             return Ok(());
         }
-        let bytes = match bytes {
-            Some(bytes) => bytes,
-            None => self.files.read_again(&path)?.into(),
+        let contents = match contents {
+            Some(contents) => contents,
+            None => self.files.read_again(&path, &hash)?,
         };
-        let error = match compiler.check(name, bytes, bounds) {
+        let error = match compiler.check(name, contents, bounds) {
             Ok(plugin) => {
                 if used {
                     tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");

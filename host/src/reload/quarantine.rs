@@ -17,9 +17,9 @@ impl Loader {
             }
             let error = format!("{QUARANTINED}: it failed {faults} times within {per}");
             loaded.broken.insert(name.clone(), error.clone());
-            self.newest.insert(name.clone(), (plugin.hash.clone(), Some(error)));
+            self.newest.insert(name.clone(), (plugin.hash().to_owned(), Some(error)));
             if let Some(earlier) = self.earlier.remove(name) {
-                tracing::warn!(plugin = name, hash = earlier.hash, "the version before serves again");
+                tracing::warn!(plugin = name, hash = earlier.hash(), "the version before serves again");
                 *plugin = earlier;
             }
         }

@@ -90,7 +90,7 @@ impl Sources {
             let (layer, size) = manifest.layer()?;
             let pulled = manifest.plugin(registry.blob(&layer, size).await?)?;
             blobs.keep(&config.digest, &bytes);
-            blobs.keep(&layer, &pulled.file);
+            blobs.keep(&layer, pulled.file.bytes());
             anyhow::Ok(pulled)
         };
         let pulled = runtime.block_on(async { tokio::time::timeout(PATIENCE, pulling).await });

@@ -100,7 +100,7 @@ impl Status {
         let policies = snapshot.policies.iter().map(|(name, policy)| PolicyStatus {
             name: name.clone(),
             plugin: policy.plugin.name.clone(),
-            hash: policy.plugin.hash.clone(),
+            hash: policy.plugin.hash().to_owned(),
             quarantined: policy.plugin.health.is_out(),
             slow: policy.is_slow(),
             prepared: policy.preparation().word(),
@@ -145,7 +145,7 @@ fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
         };
         plugins.push(PluginStatus {
             name: name.clone(),
-            hash: Some(plugin.hash.clone()),
+            hash: Some(plugin.hash().to_owned()),
             size: Some(plugin.size()),
             loaded_at: Some(rfc3339(plugin.loaded_at)),
             phases: plugin.facts.phases.clone(),
