@@ -33,5 +33,6 @@ pub mod upstream;
 pub mod route;
 pub mod body;
 pub mod telemetry;
+pub mod shelf;
 pub mod config;
 pub mod error;

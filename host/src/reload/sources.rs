@@ -104,7 +104,8 @@ fn from_layout(config: &LayoutConfig, folder: &Path) -> anyhow::Result<Pulled> {
     let layout = folder.join(&config.path);
     let read = |path: &str, max| {
         let path = layout.join(path);
-        read_at_most(&path, max).with_context(|| format!("read {}", path.display()))
+        let bytes = File::open(&path).map_err(anyhow::Error::from).and_then(|file| read_at_most(file, max));
+        bytes.with_context(|| format!("read {}", path.display()))
     };
     let marker: serde_json::Value =
         serde_json::from_slice(&read("oci-layout", MANIFEST_MAX)?).context("oci-layout is no JSON")?;
@@ -118,9 +119,9 @@ fn from_layout(config: &LayoutConfig, folder: &Path) -> anyhow::Result<Pulled> {
 }
 
 /// A file's bytes; an error past `max` of them.
-pub(super) fn read_at_most(path: &Path, max: u64) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_at_most(file: File, max: u64) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    file.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
         bail!("is larger than {max} bytes");
     }
