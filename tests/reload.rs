@@ -3,6 +3,7 @@
 mod faulty;
 mod files;
 mod load;
+mod memory;
 mod swaps;
 
 use std::path::Path;

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::http1::{Reply, http_get, http_post};
+use crate::http1::{Reply, http_get, http_post_within};
 use crate::process::{Process, gatewright};
+
+/// What the answer to a reload may take.
+const COMPILER_DEADLINE: Duration = Duration::from_secs(180);
 
 /// A running `gatewright run`.
 #[derive(Debug)]
@@ -68,10 +72,11 @@ impl Gateway {
         http_get(self.admin, path)
     }
 
-    /// Tells the operator's address to do something.
+    /// Tells the operator's address to do something. A reload is answered when the compiler is done, which yields to
+    /// whatever else this machine does.
     #[must_use]
     pub fn admin_post(&self, path: &str) -> Reply {
-        http_post(self.admin, path, "", "")
+        http_post_within(COMPILER_DEADLINE, self.admin, path)
     }
 
     /// Waits for a line of the access log that `wanted` accepts.

@@ -1,6 +1,7 @@
 //! Replies of HTTP/1.1, and the simplest requests.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -53,6 +54,14 @@ impl Reply {
 pub fn http_get(address: SocketAddr, path: &str) -> Reply {
     let mut wire = Wire::connect(address);
     wire.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n"));
+    wire.reply()
+}
+
+/// Posts nothing to a path on a connection of its own, and waits this long for the answer.
+pub(crate) fn http_post_within(patience: Duration, address: SocketAddr, path: &str) -> Reply {
+    let mut wire = Wire::connect(address);
+    wire.socket().set_read_timeout(Some(patience)).unwrap();
+    wire.send(format!("POST {path} HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));
     wire.reply()
 }
 

@@ -73,6 +73,12 @@ impl Process {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
+    /// How many files, sockets and the like it has open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }

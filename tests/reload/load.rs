@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use harness::{DEADLINE, Gateway, Origin, Wire, eventually};
 
-use super::{answer, config, figure, generation, save, stamp, stamped, stamping};
+use super::{answer, config, figure, save, stamp, stamped, stamping};
 
 /// An origin that answers `/slow` when it is told to, streams `/events` one event each time it is told, and anything
 /// else at once.
@@ -85,36 +85,4 @@ fn a_stream_under_way_ends_on_what_it_began_with_and_its_generation_goes() {
     drop(tell);
     assert_eq!(wire.chunk(), None);
     eventually("the old generation is gone", || (figure(&gateway, "gatewright_generations") == 1.0).then_some(()));
-}
-
-/// Reloads a number of times and gives how much memory that kept, from so many reloads on.
-fn kept_bytes(gateway: &Gateway, (from, count): (usize, usize), mut change: impl FnMut(usize)) -> i64 {
-    let mut at_start = 0;
-    let before = generation(gateway);
-    for round in 1..=count {
-        change(round);
-        let reply = gateway.admin_post("/reload");
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        if round == from {
-            at_start = gateway.process.resident_bytes().0;
-        }
-    }
-    assert_eq!(generation(gateway) - before, u64::try_from(count).unwrap());
-    i64::try_from(gateway.process.resident_bytes().0).unwrap() - i64::try_from(at_start).unwrap()
-}
-
-#[test]
-fn three_hundred_reloads_keep_no_memory() {
-    let origin = Origin::ok();
-    let gateway = stamping(&origin);
-    let yaml = gateway.folder().join("gateway.yaml");
-    let kept = kept_bytes(&gateway, (30, 300), |round| save(&yaml, config(&origin.url(), &format!("label-{round}"))));
-    assert!(kept < 12 << 20, "{} KiB", kept >> 10);
-    let wasm = gateway.folder().join("plugins/stamp.wasm");
-    // Each new plugin is called in the pool's next slot, some 128 of them, which then stay mapped: memory rises by about
-    // 20 MiB until all were used, and no more after that.
-    let (rounds, kept_max) = if super::swaps::is_soak() { ((200, 500), 12 << 20) } else { ((3, 30), 24 << 20) };
-    let kept = kept_bytes(&gateway, rounds, |round| save(&wasm, stamp(round)));
-    assert!(kept < kept_max, "{} KiB", kept >> 10);
-    eventually("one generation", || (figure(&gateway, "gatewright_generations") == 1.0).then_some(()));
 }
