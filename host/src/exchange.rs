@@ -19,7 +19,7 @@ pub use reply::{Reply, ReplyBody, error_reply};
 pub use request::Request;
 
 use crate::services::Holdings;
-use journal::Undo;
+use journal::{Undo, WaitingHeader};
 
 /// One request with its response.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub struct Exchange {
     metadata: Vec<(String, Scalar)>,
     state: Vec<(u32, String, Vec<u8>)>,
     detached: Vec<u32>,
+    waiting: Vec<WaitingHeader>,
     journal: Option<Vec<Undo>>,
 }
 
@@ -111,6 +112,7 @@ impl Exchange {
             metadata: Vec::new(),
             state: Vec::new(),
             detached: Vec::new(),
+            waiting: Vec::new(),
             journal: None,
         }
     }

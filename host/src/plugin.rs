@@ -14,6 +14,7 @@ mod grants;
 mod health;
 #[expect(unreachable_pub, reason = "the generated bindings re-export them")]
 mod handles;
+mod host_exchange;
 mod host_http;
 mod host_kv;
 mod host_services;

@@ -61,6 +61,15 @@ pub(super) enum Undo {
     Status(StatusCode),
     Metadata(String, Option<Scalar>),
     State(u32, String, Option<Vec<u8>>),
+    Waiting(Vec<WaitingHeader>),
+}
+
+/// A header that a policy wants the response to have, once there is one.
+#[derive(Debug, Clone)]
+pub(super) struct WaitingHeader {
+    policy: u32,
+    name: HeaderName,
+    value: HeaderValue,
 }
 
 impl Undo {
@@ -78,6 +87,7 @@ impl Undo {
 
 /// Different things that one call may write.
 const JOURNAL_MAX: usize = 512;
+const WAITING_MAX: usize = 64;
 const METHOD_MAX: usize = 32;
 const TARGET_MAX: usize = 8 << 10;
 const METADATA_NAMES_MAX: usize = 64;
@@ -133,6 +143,7 @@ impl Exchange {
                 self.state.retain(|(owner, known, _)| (*owner, known) != (policy, &key));
                 self.state.extend(value.map(|value| (policy, key, value)));
             }
+            Undo::Waiting(waiting) => self.waiting = waiting,
         }
     }
 
@@ -197,6 +208,38 @@ impl Exchange {
             headers.remove(&name);
         }
         Ok(())
+    }
+
+    /// Sets a header of the response, or has it wait for the response.
+    ///
+    /// # Errors
+    /// As the contract's `exchange.set-response-header`.
+    pub fn set_response_header(&mut self, policy: u32, name: &str, value: &str) -> Result<(), FieldsError> {
+        if self.response.is_some() {
+            return self.set_header(Section::Response, name, value);
+        }
+        let (name, value) = fields::writable(name, value)?;
+        if self.stage > Stage::Response {
+            return Err(FieldsError::Refused);
+        }
+        let is_same = |known: &WaitingHeader| known.policy == policy && known.name == name;
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.iter().any(is_same) {
+            return Err(FieldsError::TooMany);
+        }
+        self.note(Undo::Waiting(self.waiting.clone()));
+        self.waiting.retain(|known| !is_same(known));
+        self.waiting.push(WaitingHeader { policy, name, value });
+        Ok(())
+    }
+
+    /// Gives the response the headers that a policy had wait for it.
+    pub fn give_headers(&mut self, policy: u32) {
+        let Some(response) = self.response.as_mut().filter(|_| !self.waiting.is_empty()) else { return };
+        for waiting in self.waiting.extract_if(.., |waiting| waiting.policy == policy) {
+            if fields::set(&mut response.headers, waiting.name, waiting.value).is_err() {
+                tracing::warn!("a response has so many headers that one of a policy is left out");
+            }
+        }
     }
 
     /// Sets the request's method.
@@ -288,7 +331,7 @@ impl Exchange {
     ///
     /// # Errors
     /// `Invalid` for a name without a namespace, `NotGranted`, `TooLarge` past the bounds of the contract.
-    pub fn put_metadata(&mut self, granted: &[String], name: &str, value: Scalar) -> Result<(), WriteError> {
+    pub fn put_metadata(&mut self, granted: &[String], name: String, value: Scalar) -> Result<(), WriteError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
         let (namespace, rest) = name.split_once('.').ok_or(WriteError::Invalid)?;
         if namespace.is_empty() || rest.is_empty() || !name.bytes().all(plain) {
@@ -301,21 +344,21 @@ impl Exchange {
             return Err(WriteError::NotGranted);
         }
         let size = |value: &Scalar| if let Scalar::Text(text) = value { text.len() } else { 8 };
-        let others = self.metadata.iter().filter(|(known, _)| known != name);
+        let others = self.metadata.iter().filter(|(known, _)| *known != name);
         let (count, bytes) = others.fold((1, name.len() + size(&value)), |(count, bytes), (name, value)| {
             (count + 1, bytes + name.len() + size(value))
         });
         if name.len() > METADATA_NAME_BYTES_MAX || count > METADATA_NAMES_MAX || bytes > METADATA_BYTES_MAX {
             return Err(WriteError::TooLarge);
         }
-        let before = match self.metadata.iter_mut().find(|(known, _)| known == name) {
+        let before = match self.metadata.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => Some(std::mem::replace(slot, value)),
             None => {
-                self.metadata.push((name.to_owned(), value));
+                self.metadata.push((name.clone(), value));
                 None
             }
         };
-        self.note(Undo::Metadata(name.to_owned(), before));
+        self.note(Undo::Metadata(name, before));
         Ok(())
     }
 

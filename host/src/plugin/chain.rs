@@ -159,6 +159,7 @@ impl Chain {
     /// The failure of a policy that fails closed.
     pub async fn on_response(&self, held: &mut Held, count: usize) -> Result<Flow, Error> {
         for (index, policy) in self.0.iter().enumerate().take(count).rev() {
+            held.give_headers(policy.id);
             if policy.has(Phase::OnResponse) && !held.is_detached(policy.id) {
                 let called = policy.decide(Phase::OnResponse, held.lend()).await;
                 let (_, result) = held.settle(called);

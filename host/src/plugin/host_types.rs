@@ -4,21 +4,20 @@ use http::HeaderMap;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use super::bindings::gatewright::policy::types::{
-    BodyError, HeaderError, Host, HostBody, HostExchange, HostFields, HostReply, Scalar, WriteError,
-};
+use super::bindings::gatewright::policy::types::{BodyError, HeaderError, Host, HostBody, HostFields, HostReply};
 use super::call::{Call, CallBody};
-use super::handles::{BodyHandle, ExchangeHandle, FieldsHandle, ReplyHandle};
+use super::handles::{BodyHandle, FieldsHandle, ReplyHandle};
 use crate::body::{Content, JsonBounds, JsonFault};
 use crate::exchange::{self, Exchange, FieldsError, Reply, ReplyBody, Section};
 
+pub(super) const NO_EXCHANGE: &str = "there is no exchange at load time";
 /// Replies that one call may make.
 const REPLIES_MAX: usize = 16;
 /// Header fields that one call may ask for: each may come back as a copy of the longest there is.
 const NAMES_MAX: usize = 256;
 
-const REQUEST_FIELDS: u32 = 0;
-const RESPONSE_FIELDS: u32 = 1;
+pub(super) const REQUEST_FIELDS: u32 = 0;
+pub(super) const RESPONSE_FIELDS: u32 = 1;
 const REPLY_FIELDS: u32 = 2;
 /// From here on, the headers of a response that the policy asked for itself.
 pub(super) const RESPONSE_OF_CALL: u32 = 1 << 16;
@@ -40,8 +39,8 @@ fn place(fields: &Resource<FieldsHandle>) -> Place {
 }
 
 impl Call {
-    fn exchange(&mut self) -> Result<&mut Exchange> {
-        self.exchange.as_deref_mut().ok_or_else(|| wasmtime::format_err!("there is no exchange at load time"))
+    pub(super) fn exchange(&mut self) -> Result<&mut Exchange> {
+        self.exchange.as_deref_mut().ok_or_else(|| wasmtime::format_err!(NO_EXCHANGE))
     }
 
     fn content(&mut self) -> Result<&mut CallBody> {
@@ -236,136 +235,12 @@ impl HostReply for Call {
     }
 }
 
-impl HostExchange for Call {
-    fn id(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
-        Ok(self.exchange()?.id.clone())
-    }
-
-    fn method(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
-        Ok(self.exchange()?.request.method.as_str().to_owned())
-    }
-
-    fn scheme(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
-        Ok(self.exchange()?.request.scheme.to_owned())
-    }
-
-    fn authority(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
-        Ok(self.exchange()?.request.authority.clone())
-    }
-
-    fn path(&mut self, _: Resource<ExchangeHandle>) -> Result<String> {
-        Ok(self.exchange()?.request.path.clone())
-    }
-
-    fn query(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<String>> {
-        Ok(self.exchange()?.request.query.clone())
-    }
-
-    fn property(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Option<Scalar>> {
-        Ok(self.exchange()?.property(&name).map(to_guest))
-    }
-
-    fn set_method(&mut self, _: Resource<ExchangeHandle>, method: String) -> Result<Result<(), WriteError>> {
-        Ok(self.exchange()?.set_method(&method).map_err(write_error))
-    }
-
-    fn set_path(
-        &mut self,
-        _: Resource<ExchangeHandle>,
-        path: String,
-        query: Option<String>,
-    ) -> Result<Result<(), WriteError>> {
-        Ok(self.exchange()?.set_path(path, query).map_err(write_error))
-    }
-
-    fn set_authority(&mut self, _: Resource<ExchangeHandle>, authority: String) -> Result<Result<(), WriteError>> {
-        Ok(self.exchange()?.set_authority(&authority).map_err(write_error))
-    }
-
-    fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Result<(), WriteError>> {
-        Ok(self.exchange()?.set_upstream(&name).map_err(write_error))
-    }
-
-    fn request_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Resource<FieldsHandle>> {
-        Ok(self.hand_over(REQUEST_FIELDS))
-    }
-
-    fn response_headers(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<Resource<FieldsHandle>>> {
-        let has_response = self.exchange()?.response.is_some();
-        Ok(has_response.then(|| self.hand_over(RESPONSE_FIELDS)))
-    }
-
-    fn response_status(&mut self, _: Resource<ExchangeHandle>) -> Result<Option<u16>> {
-        Ok(self.exchange()?.response.as_ref().map(|response| response.status.as_u16()))
-    }
-
-    fn set_response_status(&mut self, _: Resource<ExchangeHandle>, status: u16) -> Result<Result<(), WriteError>> {
-        Ok(self.exchange()?.set_response_status(status).map_err(write_error))
-    }
-
-    fn get_metadata(&mut self, _: Resource<ExchangeHandle>, name: String) -> Result<Option<Scalar>> {
-        Ok(self.exchange()?.metadata(&name).cloned().map(to_guest))
-    }
-
-    fn put_metadata(
-        &mut self,
-        _: Resource<ExchangeHandle>,
-        name: String,
-        value: Scalar,
-    ) -> Result<Result<(), WriteError>> {
-        let services = self.services.clone();
-        let value = match value {
-            Scalar::Text(text) => exchange::Scalar::Text(text),
-            Scalar::Number(number) => exchange::Scalar::Number(number),
-            Scalar::Boolean(boolean) => exchange::Scalar::Boolean(boolean),
-        };
-        Ok(self.exchange()?.put_metadata(&services.grants.metadata, &name, value).map_err(write_error))
-    }
-
-    fn get_state(&mut self, _: Resource<ExchangeHandle>, key: String) -> Result<Option<Vec<u8>>> {
-        let policy = self.policy;
-        Ok(self.exchange()?.state(policy, &key).map(<[u8]>::to_vec))
-    }
-
-    fn put_state(
-        &mut self,
-        _: Resource<ExchangeHandle>,
-        key: String,
-        value: Vec<u8>,
-    ) -> Result<Result<(), WriteError>> {
-        let policy = self.policy;
-        Ok(self.exchange()?.put_state(policy, key, value).map_err(write_error))
-    }
-
-    fn drop(&mut self, _: Resource<ExchangeHandle>) -> Result<()> {
-        Ok(())
-    }
-}
-
-fn to_guest(scalar: exchange::Scalar) -> Scalar {
-    match scalar {
-        exchange::Scalar::Text(text) => Scalar::Text(text),
-        exchange::Scalar::Number(number) => Scalar::Number(number),
-        exchange::Scalar::Boolean(boolean) => Scalar::Boolean(boolean),
-    }
-}
-
 pub(super) fn header_error(error: FieldsError) -> HeaderError {
     match error {
         FieldsError::Repeated => HeaderError::Repeated,
         FieldsError::NotText => HeaderError::NotText,
         FieldsError::Refused => HeaderError::Refused,
         FieldsError::TooMany => HeaderError::TooMany,
-    }
-}
-
-fn write_error(error: exchange::WriteError) -> WriteError {
-    match error {
-        exchange::WriteError::Invalid => WriteError::Invalid,
-        exchange::WriteError::NotFound => WriteError::NotFound,
-        exchange::WriteError::NotGranted => WriteError::NotGranted,
-        exchange::WriteError::TooLarge => WriteError::TooLarge,
-        exchange::WriteError::TooLate => WriteError::TooLate,
     }
 }
 

@@ -5,7 +5,9 @@ mod refusal;
 
 use std::collections::BTreeMap;
 
-use gatewright_sdk::{Decision, Exchange, Failure, HeaderError, Policy, Problem, crypto, export, failure, problem};
+use gatewright_sdk::{
+    Decision, Exchange, Failure, HeaderError, Policy, Problem, Scalar, crypto, export, failure, problem,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -176,11 +178,9 @@ impl JwtAuth {
         if let Err(refusal) = self.pass_on(exchange, claims)? {
             return Ok(Err(refusal));
         }
-        exchange.put_metadata_text("auth.principal", &principal)?;
-        exchange.put_metadata_text("auth.method", "jwt")?;
-        if let Some(tenant) = tenant {
-            exchange.put_metadata_text("auth.tenant", &tenant)?;
-        }
+        let texts = [("principal", Some(principal)), ("method", Some("jwt".to_owned())), ("tenant", tenant)];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((format!("auth.{name}"), Scalar::Text(text?))));
+        exchange.put_metadata_many(&texts.collect::<Vec<_>>())?;
         Ok(Ok(()))
     }
 

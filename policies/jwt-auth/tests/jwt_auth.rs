@@ -39,10 +39,10 @@ fn claims_become_metadata_and_headers() {
     assert_eq!(exchange.metadata_text("auth.claim.org.id").as_deref(), Some("acme"));
     assert!(matches!(exchange.get_metadata("auth.claim.level"), Some(Scalar::Number(level)) if level == 3.0));
     assert!(matches!(exchange.get_metadata("auth.claim.emailverified"), Some(Scalar::Boolean(false))));
-    assert_eq!(exchange.request_header("x-user").as_deref(), Some("alice"));
-    assert_eq!(exchange.request_header("x-level").as_deref(), Some("3"));
-    assert_eq!(exchange.request_header("x-absent"), None);
-    assert_eq!(exchange.request_header("authorization"), None);
+    assert_eq!(exchange.first_request_header("x-user").as_deref(), Some("alice"));
+    assert_eq!(exchange.first_request_header("x-level").as_deref(), Some("3"));
+    assert_eq!(exchange.first_request_header("x-absent"), None);
+    assert_eq!(exchange.first_request_header("authorization"), None);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn no_token_is_refused_unless_optional() {
     let exchange = exchange();
     let policy = policy(json!({ "optional": true, "headers": { "x-user": "sub" } }));
     assert!(testing::passes(&policy.on_request(&exchange)));
-    assert_eq!(exchange.request_header("x-user"), None);
+    assert_eq!(exchange.first_request_header("x-user"), None);
     assert_eq!(exchange.metadata_text("auth.principal"), None);
 }
 

@@ -45,7 +45,7 @@ impl Source {
     }
 
     fn find_in_header(&self, header: &str, exchange: &Exchange) -> Found<String> {
-        let value = match exchange.request_headers().get(header) {
+        let value = match exchange.request_header(header) {
             Ok(Some(value)) => value,
             Ok(None) => return Found::None,
             // Not text can be no key: as unknown as any other.

@@ -6,7 +6,7 @@ mod expiry;
 
 use std::collections::BTreeMap;
 
-use gatewright_sdk::{Decision, Exchange, Failure, Policy, Problem, Reply, clock, export, problem};
+use gatewright_sdk::{Decision, Exchange, Failure, Policy, Problem, Reply, Scalar, clock, export, problem};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
@@ -57,8 +57,30 @@ struct Key {
 /// The policy.
 pub struct KeyAuth {
     sources: Vec<Source>,
-    keys: Vec<Key>,
+    keys: Vec<Known>,
     forward: bool,
+}
+
+/// A key, with what the policies after this one are told of who sends it.
+struct Known {
+    sha256: Vec<Digest>,
+    expires: Option<Expiry>,
+    disabled: bool,
+    metadata: Vec<(String, Scalar)>,
+}
+
+impl From<Key> for Known {
+    fn from(key: Key) -> Self {
+        let Key { principal, tenant, sha256, expires, disabled, attributes } = key;
+        let mut metadata = vec![text("auth.principal", principal), text("auth.method", "key".to_owned())];
+        metadata.extend(tenant.map(|tenant| text("auth.tenant", tenant)));
+        metadata.extend(attributes.into_iter().map(|(name, value)| text(&format!("auth.claim.{name}"), value)));
+        Self { sha256, expires, disabled, metadata }
+    }
+}
+
+fn text(name: &str, text: String) -> (String, Scalar) {
+    (name.to_owned(), Scalar::Text(text))
 }
 
 impl Policy for KeyAuth {
@@ -71,7 +93,7 @@ impl Policy for KeyAuth {
         if let Some(header) = settings.header {
             sources.push(Source::header(header, settings.scheme));
         }
-        Ok(Self { sources, keys: settings.keys, forward: settings.forward })
+        Ok(Self { sources, keys: settings.keys.into_iter().map(Known::from).collect(), forward: settings.forward })
     }
 
     fn validate(settings: &Settings) -> Vec<Problem> {
@@ -103,14 +125,7 @@ impl Policy for KeyAuth {
         if !self.forward {
             credential.remove(exchange)?;
         }
-        exchange.put_metadata_text("auth.principal", &key.principal)?;
-        exchange.put_metadata_text("auth.method", "key")?;
-        if let Some(tenant) = &key.tenant {
-            exchange.put_metadata_text("auth.tenant", tenant)?;
-        }
-        for (name, value) in &key.attributes {
-            exchange.put_metadata_text(&format!("auth.claim.{name}"), value)?;
-        }
+        exchange.put_metadata_many(&key.metadata)?;
         Ok(Decision::Detach)
     }
 }
@@ -118,7 +133,7 @@ impl Policy for KeyAuth {
 impl KeyAuth {
     /// The usable key with this secret. Looks at every digest, so that the time taken says
     /// nothing about which of them was near.
-    fn key_of(&self, secret: &str) -> Option<&Key> {
+    fn key_of(&self, secret: &str) -> Option<&Known> {
         let sent = Digest::of(secret);
         let mut place = u32::MAX;
         for (index, key) in (0u32..).zip(&self.keys) {

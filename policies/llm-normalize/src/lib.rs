@@ -120,9 +120,9 @@ impl LlmNormalize {
 
 /// Shares what is asked for with the policies around.
 fn publish_request(exchange: &Exchange, requested: &str, model: &str, stream: bool) -> Result<(), Failure> {
-    exchange.put_metadata_text("llm.requested-model", requested)?;
-    exchange.put_metadata_text("llm.model", model)?;
-    exchange.put_metadata("llm.stream", &Scalar::Boolean(stream))?;
+    let text = |name: &str, text: &str| (name.to_owned(), Scalar::Text(text.to_owned()));
+    let stream = ("llm.stream".to_owned(), Scalar::Boolean(stream));
+    exchange.put_metadata_many(&[text("llm.requested-model", requested), text("llm.model", model), stream])?;
     Ok(())
 }
 

@@ -44,9 +44,9 @@ pub(crate) fn store_progress<T: Serialize>(exchange: &Exchange, progress: &T) ->
 
 /// Shares the tokens used with the policies around.
 pub(crate) fn publish_usage(exchange: &Exchange, usage: Usage) -> Result<(), Failure> {
-    exchange.put_metadata("llm.input-tokens", &Scalar::Number(f64::from(usage.input_total())))?;
-    exchange.put_metadata("llm.output-tokens", &Scalar::Number(f64::from(usage.output)))?;
-    Ok(())
+    let number = |name: &str, number: u32| (name.to_owned(), Scalar::Number(f64::from(number)));
+    let tokens = [number("llm.input-tokens", usage.input_total()), number("llm.output-tokens", usage.output)];
+    exchange.put_metadata_many(&tokens).map_err(Into::into)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Failure> {

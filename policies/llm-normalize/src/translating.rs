@@ -57,7 +57,7 @@ impl LlmNormalize {
 }
 
 fn refuse_encoding(exchange: &Exchange) -> Option<Decision> {
-    let coding = exchange.request_headers().get("content-encoding").ok()??;
+    let coding = exchange.request_header("content-encoding").ok()??;
     (coding != "identity").then(|| unreadable(&gatewright_sdk::BodyError::Encoded))
 }
 

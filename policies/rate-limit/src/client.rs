@@ -63,7 +63,7 @@ impl Trait {
             Self::Tenant => exchange.metadata_text("auth.tenant"),
             Self::Route => exchange.property_text("route.name"),
             Self::Address => exchange.property_text("client.address").map(|address| network(&address)),
-            Self::Header(name) => exchange.request_headers().get(name).ok().flatten(),
+            Self::Header(name) => exchange.request_header(name).ok().flatten(),
             Self::Metadata(name) => exchange.get_metadata(name).map(|value| match value {
                 Scalar::Text(text) => text,
                 Scalar::Number(number) => number.to_string(),

@@ -65,7 +65,15 @@ fn default_name() -> String {
 }
 
 /// The policy.
-pub struct RateLimit(Settings);
+pub struct RateLimit {
+    settings: Settings,
+    /// What each request is charged, but for its key.
+    charges: Vec<Charge>,
+    /// The names of the limits, in the order of the charges.
+    names: Vec<String>,
+    /// What clients are told of the limits.
+    policy: String,
+}
 
 impl Policy for RateLimit {
     type Config = Settings;
@@ -73,7 +81,10 @@ impl Policy for RateLimit {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
     fn new(settings: Settings) -> Result<Self, String> {
-        Ok(Self(settings))
+        let names = names(&settings);
+        let quotas = settings.limits.iter().map(|limit| (limit.requests, limit.per.whole_seconds()));
+        let policy = headers::policy(&names, quotas);
+        Ok(Self { charges: charges(&settings), names, policy, settings })
     }
 
     fn validate(settings: &Settings) -> Vec<Problem> {
@@ -93,7 +104,7 @@ impl Policy for RateLimit {
     }
 
     fn on_request(&self, exchange: &Exchange) -> Result<Decision, Failure> {
-        let key = match (client::key_of(&self.0.by.0, exchange), &self.0.when_missing) {
+        let key = match (client::key_of(&self.settings.by.0, exchange), &self.settings.when_missing) {
             (Some(key), _) => key,
             (None, WhenMissing::Share) => client::SHARED_KEY.to_owned(),
             (None, WhenMissing::Skip) => return Ok(Decision::Detach),
@@ -102,61 +113,24 @@ impl Policy for RateLimit {
                 return Ok(Decision::Answer(Reply::error(403, "unidentified-client", message)));
             }
         };
-        let verdicts = limits::take(&self.charges(&key)).map_err(|error| self.explain(error))?;
-        let state = headers::state(&self.names(), &verdicts);
+        let charges: Vec<_> = self.charges.iter().map(|charge| Charge { key: key.clone(), ..charge.clone() }).collect();
+        let verdicts = limits::take(&charges).map_err(|error| self.explain(error))?;
+        let state = headers::state(&self.names, &verdicts);
         if verdicts.iter().all(|verdict| verdict.allowed) {
-            exchange.put_state(STATE, state.as_bytes())?;
-            return Ok(Decision::Next);
+            exchange.set_response_header(headers::POLICY, &self.policy)?;
+            exchange.set_response_header(headers::STATE, &state)?;
+            return Ok(Decision::Detach);
         }
         Ok(Decision::Answer(self.refuse(&verdicts, &state)))
-    }
-
-    fn on_response(&self, exchange: &Exchange) -> Result<Decision, Failure> {
-        let state = exchange.get_state(STATE).and_then(|state| String::from_utf8(state).ok());
-        if let (Some(fields), Some(state)) = (exchange.response_headers(), state) {
-            fields.set(headers::POLICY, &self.policy_field())?;
-            fields.set(headers::STATE, &state)?;
-        }
-        Ok(Decision::Detach)
     }
 }
 
 impl RateLimit {
-    /// The names of the limits, in the order of the charges.
-    fn names(&self) -> Vec<String> {
-        match &self.0.bucket {
-            Some(bucket) => vec![bucket.clone()],
-            None => self.0.limits.iter().map(|limit| format!("{}-per-{}", limit.requests, limit.per)).collect(),
-        }
-    }
-
-    fn charges(&self, key: &str) -> Vec<Charge> {
-        if let Some(bucket) = &self.0.bucket {
-            return vec![Charge { bucket: bucket.clone(), limit: None, key: key.to_owned(), cost: 1 }];
-        }
-        let charge = |limit: &Limit| Charge {
-            bucket: format!("{}-{}-{}", self.0.name, limit.requests, limit.per),
-            limit: Some(Rate {
-                tokens: limit.requests,
-                period_ms: limit.per.millis(),
-                burst: limit.burst.unwrap_or(limit.requests),
-            }),
-            key: key.to_owned(),
-            cost: 1,
-        };
-        self.0.limits.iter().map(charge).collect()
-    }
-
-    fn policy_field(&self) -> String {
-        let quotas = self.0.limits.iter().map(|limit| (limit.requests, limit.per.whole_seconds()));
-        headers::policy(&self.names(), quotas)
-    }
-
     fn refuse(&self, verdicts: &[Verdict], state: &str) -> Reply {
         let retry_after_ms = verdicts.iter().map(|verdict| verdict.retry_after_ms).max().unwrap_or(0);
         // A shared bucket may hold less than one request: then no wait helps, and none is named.
         let reply = Reply::error(429, "rate-limited", "too many requests")
-            .with_header(headers::POLICY, &self.policy_field())
+            .with_header(headers::POLICY, &self.policy)
             .with_header(headers::STATE, state);
         if retry_after_ms == u32::MAX {
             return reply;
@@ -167,7 +141,7 @@ impl RateLimit {
     fn explain(&self, error: LimitError) -> Failure {
         match error {
             LimitError::UnknownBucket => {
-                let bucket = self.0.bucket.as_deref().unwrap_or_default();
+                let bucket = self.settings.bucket.as_deref().unwrap_or_default();
                 failure("unknown-bucket", format!("no bucket {bucket:?} under `limits` in the configuration"))
             }
             LimitError::Unavailable => failure("limits-unavailable", "the store of the limits did not answer"),
@@ -178,7 +152,28 @@ impl RateLimit {
     }
 }
 
-/// Where the header for the response waits.
-const STATE: &str = "state";
+fn names(settings: &Settings) -> Vec<String> {
+    match &settings.bucket {
+        Some(bucket) => vec![bucket.clone()],
+        None => settings.limits.iter().map(|limit| format!("{}-per-{}", limit.requests, limit.per)).collect(),
+    }
+}
 
-export!(RateLimit: on_request, on_response);
+fn charges(settings: &Settings) -> Vec<Charge> {
+    if let Some(bucket) = &settings.bucket {
+        return vec![Charge { bucket: bucket.clone(), limit: None, key: String::new(), cost: 1 }];
+    }
+    let charge = |limit: &Limit| Charge {
+        bucket: format!("{}-{}-{}", settings.name, limit.requests, limit.per),
+        limit: Some(Rate {
+            tokens: limit.requests,
+            period_ms: limit.per.millis(),
+            burst: limit.burst.unwrap_or(limit.requests),
+        }),
+        key: String::new(),
+        cost: 1,
+    };
+    settings.limits.iter().map(charge).collect()
+}
+
+export!(RateLimit: on_request);

@@ -54,10 +54,9 @@ fn several_limits_are_all_taken_or_none() {
     }
 
     exchange.respond(200, &[("ratelimit", "\"upstream\";r=5")]);
-    assert!(testing::passes(&policy.on_response(&exchange)));
-    assert_eq!(exchange.response_header("ratelimit").unwrap(), "\"100-per-1h\";r=99;t=36, \"10-per-1s\";r=0;t=1");
+    assert_eq!(exchange.first_response_header("ratelimit").unwrap(), "\"100-per-1h\";r=99;t=36, \"10-per-1s\";r=0;t=1");
     assert_eq!(
-        exchange.response_header("ratelimit-policy").unwrap(),
+        exchange.first_response_header("ratelimit-policy").unwrap(),
         "\"100-per-1h\";q=100;w=3600, \"10-per-1s\";q=10;w=1"
     );
 }

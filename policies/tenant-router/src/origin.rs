@@ -55,7 +55,7 @@ impl Settings {
                 host.split('.').nth(self.index).map(str::to_owned)
             }
             Origin::Path => exchange.path().split('/').skip(1).nth(self.index).map(str::to_owned),
-            Origin::Header => exchange.request_headers().get(self.header.as_deref()?).ok().flatten(),
+            Origin::Header => exchange.request_header(self.header.as_deref()?).ok().flatten(),
         }
     }
 }

@@ -11,7 +11,7 @@ fn seen(status: u16, body: &str) -> (u16, Value) {
     exchange.respond(status, &[("content-type", "text/html")]);
     assert!(testing::passes(&anthropic().on_response(&exchange)));
     assert!(testing::passes(&anthropic().on_response_body(&exchange, &body)));
-    assert_eq!(exchange.response_header("content-type").as_deref(), Some("application/json"));
+    assert_eq!(exchange.first_response_header("content-type").as_deref(), Some("application/json"));
     assert_eq!(exchange.metadata_text("llm.outcome").as_deref(), Some("error"));
     (exchange.response_status().unwrap(), parsed(&body.text())["error"].take())
 }

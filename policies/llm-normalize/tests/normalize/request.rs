@@ -28,9 +28,9 @@ fn path_headers_and_metadata_are_those_of_the_upstream() {
     let body = Body::from(request.to_string().as_str());
     assert!(testing::passes(&anthropic().on_request_body(&exchange, &body)));
     assert_eq!(exchange.path(), "/v1/messages");
-    assert_eq!(exchange.request_header("anthropic-version").as_deref(), Some("2023-06-01"));
-    assert_eq!(exchange.request_header("accept-encoding").as_deref(), Some("identity"));
-    assert_eq!(exchange.request_header("openai-organization"), None);
+    assert_eq!(exchange.first_request_header("anthropic-version").as_deref(), Some("2023-06-01"));
+    assert_eq!(exchange.first_request_header("accept-encoding").as_deref(), Some("identity"));
+    assert_eq!(exchange.first_request_header("openai-organization"), None);
     assert_eq!(exchange.metadata_text("llm.requested-model").as_deref(), Some("fast"));
     assert_eq!(exchange.metadata_text("llm.model").as_deref(), Some("claude-haiku"));
     assert!(matches!(exchange.get_metadata("llm.stream"), Some(Scalar::Boolean(true))));

@@ -93,7 +93,7 @@ fn thoughts_keep_order_and_signatures() {
 fn what_cannot_be_shown_is_a_warning() {
     let exchange = asked(json!({}));
     answered(&exchange, &json!([{ "type": "server_tool_use", "id": "s" }]), "end_turn");
-    let warning = exchange.response_header("x-gatewright-warning").unwrap();
+    let warning = exchange.first_response_header("x-gatewright-warning").unwrap();
     assert_eq!(warning, "a block of type server_tool_use was left out");
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn translated_by(policy: &LlmNormalize, mut request: Value) -> (Value
     assert!(testing::passes(&decided), "{decided:?}");
     exchange.respond(200, &[]);
     assert!(testing::passes(&policy.on_response(&exchange)));
-    (parsed(&body.text()), exchange.response_header("x-gatewright-warning"))
+    (parsed(&body.text()), exchange.first_response_header("x-gatewright-warning"))
 }
 
 /// The code and the message with which a request is refused.

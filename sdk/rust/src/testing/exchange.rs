@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::fields::Fields;
-use crate::{Scalar, WriteError};
+use crate::{HeaderError, Scalar, WriteError};
 
 /// One request and its response.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub struct Exchange {
     request_headers: Fields,
     response: RefCell<Option<u16>>,
     response_headers: Fields,
+    waiting: RefCell<Vec<(String, String)>>,
     properties: BTreeMap<String, Scalar>,
     metadata: RefCell<BTreeMap<String, Scalar>>,
     state: RefCell<BTreeMap<String, Vec<u8>>>,
@@ -88,11 +89,15 @@ impl Exchange {
         self
     }
 
-    /// A response comes back.
+    /// A response comes back, and gets the headers that a policy had wait for it.
     pub fn respond(&self, status: u16, headers: &[(&str, &str)]) {
         *self.response.borrow_mut() = Some(status);
         for (name, value) in headers {
             self.response_headers.push(name, value);
+        }
+        for (name, value) in self.waiting.take() {
+            // What the gateway would refuse was refused when it was set.
+            let _set = self.response_headers.set(&name, &value);
         }
     }
 
@@ -104,13 +109,13 @@ impl Exchange {
 
     /// The first value of a request header, as text.
     #[must_use]
-    pub fn request_header(&self, name: &str) -> Option<String> {
+    pub fn first_request_header(&self, name: &str) -> Option<String> {
         self.request_headers.first(name)
     }
 
     /// The first value of a response header, as text.
     #[must_use]
-    pub fn response_header(&self, name: &str) -> Option<String> {
+    pub fn first_response_header(&self, name: &str) -> Option<String> {
         self.response_headers.first(name)
     }
 }
@@ -228,6 +233,26 @@ impl Exchange {
             return Err(WriteError::Invalid);
         }
         self.metadata.borrow_mut().insert(name.to_owned(), value.clone());
+        Ok(())
+    }
+
+    /// As `get` of the request's header section.
+    pub fn request_header(&self, name: &str) -> Result<Option<String>, HeaderError> {
+        self.request_headers.get(name)
+    }
+
+    /// Share values along the chain, up to the first that fails.
+    pub fn put_metadata_many(&self, entries: &[(String, Scalar)]) -> Result<(), WriteError> {
+        entries.iter().try_for_each(|(name, value)| self.put_metadata(name, value))
+    }
+
+    /// Set a header of the response, which need not be there yet.
+    pub fn set_response_header(&self, name: &str, value: &str) -> Result<(), HeaderError> {
+        if self.response.borrow().is_some() {
+            return self.response_headers.set(name, value);
+        }
+        Fields::check(name, value)?;
+        self.waiting.borrow_mut().push((name.to_owned(), value.to_owned()));
         Ok(())
     }
 

@@ -36,7 +36,7 @@ impl Fields {
         self.get_all(name).first().map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    fn check(name: &str, value: &str) -> Result<(), HeaderError> {
+    pub(super) fn check(name: &str, value: &str) -> Result<(), HeaderError> {
         let owned = OWNED.iter().any(|owned| owned.eq_ignore_ascii_case(name));
         if owned || name.is_empty() || value.bytes().any(|byte| byte < b' ' && byte != b'\t') {
             return Err(HeaderError::Refused);

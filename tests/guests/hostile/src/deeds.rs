@@ -27,6 +27,7 @@ pub fn perform(deed: &str, exchange: &Exchange, content: Option<&Body>) -> Resul
         "series" => series(),
         "names" => drop(exchange.request_headers().get_many(&vec!["x-large".to_owned(); 40_000])),
         "charges" => charges(),
+        "ahead" => ahead(exchange)?,
         _ => return probe(deed, exchange, content),
     }
     Ok(Decision::Next)
@@ -162,9 +163,20 @@ fn write_then_panic(exchange: &Exchange, content: Option<&Body>) -> ! {
         exchange.set_upstream("other").is_ok(),
         exchange.put_metadata("hostile.written", &Scalar::Boolean(true)).is_ok(),
         exchange.put_state("written", b"1").is_ok(),
+        exchange.set_response_header("x-written", "by a policy that failed").is_ok(),
         content.is_none_or(|content| content.replace(b"written").is_ok()),
     ];
     panic!("told to panic after writing: {written:?}")
+}
+
+/// Sets headers of a response that is not there yet, and says how that went in one of them.
+fn ahead(exchange: &Exchange) -> Result<(), Failure> {
+    exchange.set_response_header("x-ahead", "first")?;
+    let owned = refused(&exchange.set_response_header("connection", "close"));
+    let many = (0..100).filter(|number| exchange.set_response_header(&format!("x-{number}"), "1").is_ok()).count();
+    let asked = exchange.request_header("x-do")?.unwrap_or_default();
+    exchange.set_response_header("x-ahead", &format!("owned: {owned}, many: {many}, asked: {asked}"))?;
+    Ok(())
 }
 
 /// Adds fields for ever, although the section has long been full.
