@@ -170,6 +170,10 @@ impl LimitStore {
         if charges.len() > CHARGES_MAX || !charges.iter().all(|charge| charge.rate.is_valid()) {
             return Err(LimitError::Invalid);
         }
+        if let [charge] = charges {
+            let Some(shard) = self.shards.get(self.shard_of(&charge.key)) else { return Err(LimitError::Unavailable) };
+            return Ok(vec![shard.lock().charge(charge, take, now)?]);
+        }
         let places: Vec<usize> = charges.iter().map(|charge| self.shard_of(&charge.key)).collect();
         let mut guards = self.lock(&places);
         // Two charges on one key add up, so each starts from what the ones before it would leave.
@@ -266,6 +270,18 @@ impl LimitStore {
 }
 
 impl Shard {
+    fn charge(&mut self, charge: &Charge, take: bool, now: u64) -> Result<Verdict, LimitError> {
+        let stored = self.arrivals.get_mut(&charge.key);
+        let (verdict, next) = charge.rate.verdict(stored.as_deref().copied().unwrap_or(0), now, charge.cost);
+        if take && verdict.allowed {
+            match stored {
+                Some(slot) => *slot = next,
+                None => self.store(&charge.key, next, now)?,
+            }
+        }
+        Ok(verdict)
+    }
+
     fn store(&mut self, key: &str, arrival: u64, now: u64) -> Result<(), LimitError> {
         if let Some(slot) = self.arrivals.get_mut(key) {
             *slot = arrival;
