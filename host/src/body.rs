@@ -10,4 +10,4 @@ pub use content::Content;
 pub use events::{Event, Framer, Framing, write_event};
 pub use gather::gather;
 pub use json::{JsonBounds, JsonFault};
-pub use stream::{Body, Kind, Limited, Progress, Release};
+pub use stream::{Body, Kind, Limited, Progress, Release, Source};

@@ -29,9 +29,17 @@ pub enum Kind {
     Incoming(Box<Limited>),
 }
 
+/// Where a body comes from that is not in memory.
+pub enum Source {
+    /// From a connection.
+    Incoming(Incoming),
+    /// From something that the gateway itself runs, whose errors say who failed.
+    Made(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
+}
+
 /// A peer's body, with a cap on its length and a deadline on each read.
 pub struct Limited {
-    inner: Incoming,
+    inner: Source,
     left: u64,
     faults: Faults,
     idle: Duration,
@@ -90,12 +98,13 @@ impl Body {
         if inner.is_end_stream() {
             return Self::empty();
         }
-        Self::limited(inner, max, CLIENT, idle)
+        Self::limited(Source::Incoming(inner), max, CLIENT, idle)
     }
 
     /// An upstream's body; `release` is called once it has been read to its end.
     #[must_use]
-    pub fn from_upstream(inner: Incoming, idle: Duration, release: Option<Release>) -> Self {
+    pub fn from_upstream(inner: impl Into<Source>, idle: Duration, release: Option<Release>) -> Self {
+        let inner = inner.into();
         if inner.is_end_stream() {
             if let Some(release) = release {
                 release();
@@ -109,7 +118,7 @@ impl Body {
         body
     }
 
-    fn limited(inner: Incoming, left: u64, faults: Faults, idle: Duration) -> Self {
+    fn limited(inner: Source, left: u64, faults: Faults, idle: Duration) -> Self {
         let limited =
             Limited { inner, left, faults, idle, sleep: None, progress: None, release: None, keeps: |_| true };
         Self(Some(Kind::Incoming(Box::new(limited))))
@@ -152,6 +161,38 @@ impl Body {
     }
 }
 
+impl Source {
+    /// The next frame; a connection that breaks does so for this reason.
+    fn poll_frame(&mut self, broken: Reason, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Incoming(incoming) => {
+                Pin::new(incoming).poll_frame(context).map_err(|error| Error::new(broken, error.to_string()))
+            }
+            Self::Made(made) => made.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Made(made) => made.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Made(made) => made.size_hint(),
+        }
+    }
+}
+
+impl From<Incoming> for Source {
+    fn from(incoming: Incoming) -> Self {
+        Self::Incoming(incoming)
+    }
+}
+
 impl Limited {
     fn keep_trailers(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
         match frame.into_trailers() {
@@ -167,7 +208,7 @@ impl Limited {
     }
 
     fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.inner).poll_frame(context) {
+        match self.inner.poll_frame(self.faults.2, context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = self.keep_trailers(frame);
                 if let Some(sleep) = &mut self.sleep {
@@ -190,7 +231,7 @@ impl Limited {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::new(self.faults.2, error.to_string())))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
             Poll::Ready(None) => {
                 if let Some(release) = self.release.take() {
                     release();

@@ -7,12 +7,11 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::run::{REQUEST_ID, Run};
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
-use crate::body::{Body, Framing, Release, gather};
+use crate::body::{Body, Framing, Release, Source, gather};
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
 use crate::plugin::{CallBody, Flow, Phase};
@@ -34,8 +33,8 @@ pub(super) fn chosen(run: &Run, route: &Route) -> Arc<UpstreamEntry> {
 pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> Result<Answer, Error> {
     let entry = chosen(run, route);
     run.held.attempt += 1;
-    let endpoint = entry.upstream.pick()?.clone();
-    run.held.endpoint = Some(endpoint.address.clone());
+    let target = entry.upstream.pick()?.clone();
+    run.held.endpoint = Some(target.address().clone());
     let chain = &entry.chain;
     if let Flow::Answer(reply, _) = chain.on_request(&mut run.held).await? {
         let answer = run.reply(*reply);
@@ -58,7 +57,7 @@ pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> R
     }
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
-    let sent = entry.upstream.send(&endpoint, outgoing, body).await;
+    let sent = entry.upstream.send(&target, outgoing, body).await;
     run.first_byte = Some(Instant::now());
     count(run, &entry, &sent);
     let upstream::Answer { response, release } = sent?;
@@ -111,7 +110,7 @@ async fn receive(
     run: &mut Run,
     route: &Arc<Route>,
     entry: &UpstreamEntry,
-    response: Response<Incoming>,
+    response: Response<Source>,
     release: Option<Release>,
 ) -> Result<Answer, Error> {
     let (parts, incoming) = response.into_parts();

@@ -29,15 +29,15 @@ pub(super) async fn open(
     let client = upgrade.ok_or(Reason::UpgradeRefused)?;
     let entry = chosen(run, route);
     run.held.attempt += 1;
-    let endpoint = entry.upstream.pick()?.clone();
-    run.held.endpoint = Some(endpoint.address.clone());
+    let target = entry.upstream.pick()?.clone();
+    run.held.endpoint = Some(target.address().clone());
     if let Flow::Answer(reply, _) = entry.chain.on_request(&mut run.held).await? {
         return Ok(run.reply(*reply));
     }
     let outgoing = outgoing(&run.held, &entry, &Body::empty());
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
-    let mut response = entry.upstream.upgrade(&endpoint, outgoing).await?;
+    let mut response = entry.upstream.upgrade(&target, outgoing).await?;
     run.first_byte = Some(Instant::now());
     let upstream = hyper::upgrade::on(&mut response);
     let (parts, incoming) = response.into_parts();

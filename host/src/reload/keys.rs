@@ -58,12 +58,11 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &tokio::runtime::Handle) {
 async fn refresh_keys(snapshot: &Snapshot, verifier: &Verifier) -> Result<(), String> {
     let KeySource::JwksUpstream { upstream, path, .. } = &verifier.config.keys else { return Ok(()) };
     let entry = snapshot.upstreams.get(upstream).ok_or_else(|| format!("there is no upstream {upstream:?}"))?;
-    let endpoint = entry.upstream.pick().map_err(|error| error.to_string())?.clone();
+    let chosen = entry.upstream.pick().map_err(|error| error.to_string())?.clone();
     let headers: HeaderMap = entry.upstream.headers.iter().cloned().collect();
     let outgoing = Outgoing { method: Method::GET, target: path.clone(), authority: None, headers };
     let fetched = tokio::time::timeout(PATIENCE, async {
-        let answer =
-            entry.upstream.send(&endpoint, outgoing, Body::empty()).await.map_err(|error| error.to_string())?;
+        let answer = entry.upstream.send(&chosen, outgoing, Body::empty()).await.map_err(|error| error.to_string())?;
         if answer.response.status() != StatusCode::OK {
             return Err(format!("{upstream:?} answered {}", answer.response.status()));
         }

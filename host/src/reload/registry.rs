@@ -136,8 +136,8 @@ impl<'a> Registry<'a> {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         let outgoing = Outgoing { method: Method::GET, target, authority: None, headers };
-        let endpoint = upstream.pick()?.clone();
-        upstream.send(&endpoint, outgoing, Body::empty()).await.with_context(|| url.to_owned())
+        let chosen = upstream.pick()?.clone();
+        upstream.send(&chosen, outgoing, Body::empty()).await.with_context(|| url.to_owned())
     }
 
     /// What satisfies a challenge.

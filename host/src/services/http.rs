@@ -172,9 +172,9 @@ impl OutboundRequest {
         if needs_length || !body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let endpoint = upstream.pick()?.clone();
+        let chosen = upstream.pick()?.clone();
         let outgoing = Outgoing { method, target, authority: None, headers };
-        let sent = upstream.send(&endpoint, outgoing, Body::full(body)).await;
+        let sent = upstream.send(&chosen, outgoing, Body::full(body)).await;
         let labels = UpstreamLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
         metrics.upstream_attempts.get_or_create(&labels).inc();
         let Answer { response, release } = sent?;

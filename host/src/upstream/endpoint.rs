@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::pool::Pool;
 use super::{Answer, Outgoing};
-use crate::body::{Body, Release};
+use crate::body::{Body, Release, Source};
 use crate::config::{UpstreamConfig, UpstreamProtocol};
 use crate::error::{Error, Reason};
 use crate::telemetry::Metrics;
@@ -146,7 +146,7 @@ impl Endpoint {
                     sender.try_send_request(request).await.map_err(|failed| Failed::new(failed, &self.address))?;
                 let endpoint = self.clone();
                 let release: Release = Box::new(move || endpoint.pool.give_back(sender));
-                Ok(Answer { response, release: Some(release) })
+                Ok(Answer { response: response.map(Source::from), release: Some(release) })
             }
             Connection::Http2(mut sender) => {
                 if let Err(error) = sender.ready().await {
@@ -156,7 +156,7 @@ impl Endpoint {
                 let response =
                     sender.try_send_request(request).await.map_err(|failed| Failed::new(failed, &self.address))?;
                 self.pool.share(sender);
-                Ok(Answer { response, release: None })
+                Ok(Answer { response: response.map(Source::from), release: None })
             }
         }
     }
