@@ -3,7 +3,7 @@
 CARGO ?= cargo
 GATEWRIGHT = $(or $(CARGO_TARGET_DIR),target)/release/gatewright
 
-.PHONY: run test check build plugins guests languages bench soak fuzz clean
+.PHONY: run test check components build plugins guests languages bench soak fuzz clean
 
 ## run: build the gateway and its policies, serve gatewright.yaml in front of an embedded mock upstream
 run: build plugins
@@ -11,7 +11,7 @@ run: build plugins
 	@exec $(GATEWRIGHT) run --config gatewright.yaml --mock
 
 ## test: every test: host, policies natively, and the outer tests that drive the real binary
-test: build plugins guests
+test: components build plugins guests
 	$(CARGO) test --release --locked -p gatewright
 	cd policies && $(CARGO) test --release --locked --target-dir ../target/policies
 	$(CARGO) test --release --locked -p gatewright-tests
@@ -20,9 +20,16 @@ test: build plugins guests
 check: plugins
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked -p gatewright --all-targets --features wasi-http -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --no-deps -p gatewright
 	cd policies && $(CARGO) fmt --all --check
 	cd policies && $(CARGO) clippy --release --locked --workspace --all-targets --target-dir ../target/policies -- -D warnings
+
+## components: the gateway with components as upstreams, beside the usual one; `build` comes after it
+components:
+	$(CARGO) build --release --locked -p gatewright --features wasi-http
+	cp $(GATEWRIGHT) $(GATEWRIGHT)-wasi-http.new
+	mv $(GATEWRIGHT)-wasi-http.new $(GATEWRIGHT)-wasi-http
 
 build:
 	$(CARGO) build --release --locked -p gatewright

@@ -32,7 +32,9 @@ pub use provenance::{Digest, PublicKey};
 pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
-pub use upstream::{EndpointConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};
+pub use upstream::{
+    ComponentConfig, EndpointConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig,
+};
 pub use value::{ByteCount, Period};
 
 /// The whole configuration: one YAML file, or a folder of them that merge.
@@ -62,7 +64,7 @@ pub struct Config {
     pub secrets: BTreeMap<String, SecretConfig>,
     /// Token verifiers by name, for the `crypto` service.
     pub verifiers: BTreeMap<String, VerifierConfig>,
-    /// Upstreams by name: groups of endpoints.
+    /// Upstreams by name: groups of endpoints, or components.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// Routes. The most specific match wins; the order in the file decides between equals.
     pub routes: Vec<RouteConfig>,

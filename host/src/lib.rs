@@ -10,7 +10,8 @@
 //! | phase | one exported interface of the contract, e.g. `on-request` |
 //! | exchange | one request with its response, as the chain sees it |
 //! | route | a match, a chain, and an upstream |
-//! | upstream | a named group of endpoints, with its own TLS and chain |
+//! | upstream | a named group of endpoints, with its own TLS and chain, or a component in their place |
+//! | component | a plugin of the standard `wasi:http` that answers requests, as an upstream does |
 //! | grant | a power (an imported service) that the operator allows a policy |
 //! | principal | who was authenticated; belongs to a tenant |
 //! | snapshot | one validated, immutable state of everything configured; a request sees one from first byte to last |

@@ -1,4 +1,4 @@
-//! The only code that names wasmtime: engine, plugins, policies, chains.
+//! The only code that names wasmtime: engine, plugins, policies, chains, components.
 
 mod artifact;
 mod bindings;
@@ -8,6 +8,7 @@ mod called;
 mod chain;
 mod clock;
 mod compiler;
+mod component;
 mod core_module;
 mod engine;
 mod grants;
@@ -37,6 +38,7 @@ mod sandbox;
 pub use call::CallBody;
 pub use chain::{Chain, Flow, Held, StreamEnding, StreamStep, join};
 pub use compiler::{Compiler, serve_one};
+pub use component::{Component, ComponentInputs};
 pub use engine::Engine;
 pub use package::{Description, FILE_MAX, Facts, Hashed, Plugin, SharedPlugin, hash_of};
 pub use policy::Policy;

@@ -1,6 +1,7 @@
 //! One validated, immutable state of everything configured. A request sees one from its first byte to its last.
 
 mod build;
+mod endpoints;
 mod powers;
 mod tls;
 
@@ -14,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use rustls::ServerConfig;
 
 use crate::config::{Config, RouteConfig};
-use crate::plugin::{Chain, Compiler, Policy, SharedPlugin};
+use crate::plugin::{Chain, Compiler, Component, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{KvStore, LimitStore, Secrets, Verifier};
 use crate::telemetry::Metrics;
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, Arc<UpstreamEntry>>,
     /// The policies by name.
     pub policies: BTreeMap<String, Arc<Policy>>,
+    /// The components by the names of their upstreams.
+    pub components: BTreeMap<String, Arc<Component>>,
     /// The plugins by name.
     pub plugins: BTreeMap<String, SharedPlugin>,
     /// Token verifiers by name.
@@ -86,7 +89,7 @@ pub struct Route {
 /// An upstream with its chain.
 #[derive(Debug)]
 pub struct UpstreamEntry {
-    /// The endpoints.
+    /// The endpoints, or the component.
     pub upstream: Arc<Upstream>,
     /// The chain that runs once an attempt.
     pub chain: Chain,

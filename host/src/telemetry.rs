@@ -7,7 +7,9 @@ mod policy_metrics;
 
 pub use access_log::AccessLog;
 pub use logging::{LogFormat, start_logging};
-pub use metrics::{CallLabels, Metrics, ReasonLabels, ReloadLabels, RequestLabels, RouteLabels, UpstreamLabels};
+pub use metrics::{
+    CallLabels, ComponentLabels, Metrics, ReasonLabels, ReloadLabels, RequestLabels, RouteLabels, UpstreamLabels,
+};
 pub use policy_metrics::PolicyMetrics;
 
 /// A time as RFC 3339 in UTC with milliseconds.

@@ -14,7 +14,7 @@ source "$guests/../../sdk/rust/toolchain.sh"
 wasm_cargo_build "$guests" --locked
 
 mkdir -p "$out"
-for name in caller conformance hostile keeper stamp; do
+for name in caller conformance hostile keeper service stamp; do
   # A rename is atomic: a test that reads meanwhile sees the old guest or the new one.
   cp "$wasm_target_folder/$wasm_target/release/$name.wasm" "$out/.$name.wasm.$$"
   mv "$out/.$name.wasm.$$" "$out/$name.wasm"

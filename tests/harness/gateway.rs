@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http1::{Reply, http_get, http_post_within};
-use crate::process::{Process, gatewright};
+use crate::process::{Process, gatewright, gatewright_with_components};
 
 /// What the answer to a reload may take.
 const COMPILER_DEADLINE: Duration = Duration::from_secs(180);
@@ -36,8 +37,17 @@ impl Gateway {
     /// As `start`, in a folder that already holds what the configuration refers to.
     #[must_use]
     pub fn start_in(folder: TempDir, config: &str) -> Self {
+        Self::run(gatewright(), folder, config)
+    }
+
+    /// As `start_in`, with the binary that serves components.
+    #[must_use]
+    pub fn start_with_components(folder: TempDir, config: &str) -> Self {
+        Self::run(gatewright_with_components(), folder, config)
+    }
+
+    fn run(mut command: Command, folder: TempDir, config: &str) -> Self {
         let file = write_config(&folder, config);
-        let mut command = gatewright();
         command.args(["run", "--workers", "2", "--log-format", "json", "--config"]).arg(file);
         let process = Process::start(command);
         process.stderr.wait_for("`ready`", |line| (field(line, "message")? == "ready").then_some(()));

@@ -69,7 +69,10 @@ fn built() -> PathBuf {
         let modified = std::fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified());
         modified.is_ok_and(|modified| modified >= newest)
     };
-    if ["caller.wasm", "conformance.wasm", "hostile.wasm", "keeper.wasm", "stamp.wasm"].into_iter().all(is_fresh) {
+    if ["caller.wasm", "conformance.wasm", "hostile.wasm", "keeper.wasm", "service.wasm", "stamp.wasm"]
+        .into_iter()
+        .all(is_fresh)
+    {
         return folder;
     }
     let script = repository.join("tests/guests/build.sh");

@@ -27,7 +27,7 @@ pub use http1::{Reply, http_get, http_post};
 pub use mock::Mock;
 pub use origin::{Conversation, Origin, Recording, Request};
 pub use pki::{Authority, Identity};
-pub use process::{Lines, Process, gatewright};
+pub use process::{Lines, Process, gatewright, gatewright_with_components};
 pub use wait::{eventually, within};
 pub use wire::Wire;
 

@@ -11,12 +11,25 @@ use crate::DEADLINE;
 /// A command that runs the binary: `GATEWRIGHT_BIN`, or the one built beside this test.
 #[must_use]
 pub fn gatewright() -> Command {
+    command(binary())
+}
+
+/// As `gatewright`, with the binary beside it that serves components.
+#[must_use]
+pub fn gatewright_with_components() -> Command {
+    command(binary().with_file_name("gatewright-wasi-http"))
+}
+
+fn binary() -> PathBuf {
     let beside = || {
         let test = std::env::current_exe().unwrap();
         test.parent().and_then(|deps| deps.parent()).unwrap().join("gatewright")
     };
-    let binary = std::env::var_os("GATEWRIGHT_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.exists(), "{} is missing: build it first (`cargo build --release`)", binary.display());
+    std::env::var_os("GATEWRIGHT_BIN").map_or_else(beside, PathBuf::from)
+}
+
+fn command(binary: PathBuf) -> Command {
+    assert!(binary.exists(), "{} is missing: build it first (`make build components`)", binary.display());
     // Not the user's own cache; and one for all, since most tests use the same plugins.
     let cache = binary.with_file_name("test-cache");
     let mut command = Command::new(binary);

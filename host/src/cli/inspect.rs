@@ -20,10 +20,14 @@ pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
             "{:#}",
             json!({
                 "name": name, "hash": hash, "size": size, "phases": facts.phases,
-                "powers": facts.powers, "wasi": facts.wasi, "attributes": description.attributes,
+                "powers": facts.powers, "wasi": facts.wasi, "component": facts.component, "attributes": description.attributes,
                 "config_schema": description.config_schema,
             })
         ));
+    }
+    if facts.component {
+        let text = format!("name    {name}\nsize    {size} bytes\nsha256  {hash}\nserves  as an upstream (wasi:http)");
+        return print(&text);
     }
     let phases: Vec<&str> = facts.phases.iter().map(|phase| phase.name()).collect();
     let mut text = format!(

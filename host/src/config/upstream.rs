@@ -1,4 +1,4 @@
-//! Named groups of endpoints that requests are sent to.
+//! Named groups of endpoints that requests are sent to, and components that answer in their place.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,15 +6,19 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::Period;
+use super::value::{ByteCount, Period};
 
-/// A named group of endpoints that take turns.
+/// A named group of endpoints that take turns, or a component in their place.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// The endpoints. At least one.
-    #[schemars(length(min = 1))]
+    /// The endpoints: at least one, or a `component`.
+    #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
+    /// A component that answers in the gateway itself, in place of endpoints. Of what is for endpoints only `policies`,
+    /// `headers`, `pass_host`, `timeouts.first_byte` and `timeouts.idle` mean something then.
+    #[serde(default)]
+    pub component: Option<ComponentConfig>,
     /// The chain that runs once an attempt, after the route's.
     #[serde(default)]
     pub policies: Vec<String>,
@@ -44,6 +48,34 @@ pub struct UpstreamConfig {
 pub struct EndpointConfig {
     /// `http://HOST[:PORT]` or `https://HOST[:PORT]`, with no path.
     pub url: String,
+}
+
+/// A component of the standard `wasi:http` 0.2 that answers requests, a new instance for each. It needs a gateway that
+/// was built with `--features wasi-http`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentConfig {
+    /// The name of its plugin, which exports `wasi:http/incoming-handler`.
+    pub plugin: String,
+    /// Linear memory of one instance, all memories together. From 1MiB to 512MiB.
+    #[serde(default = "default_memory")]
+    pub memory: ByteCount,
+    /// From the start of an instance to its end, the response's last byte included. From 1ms to 24h.
+    #[serde(default = "default_deadline")]
+    pub deadline: Period,
+    /// CPU time of one instance. From 1ms to 10m.
+    #[serde(default = "default_cpu")]
+    pub cpu: Period,
+    /// Instances at once; a request past it is answered with 503. From 1 to 256.
+    #[serde(default = "default_concurrency")]
+    #[schemars(range(min = 1, max = 256))]
+    pub concurrency: usize,
+    /// Names of upstreams with endpoints that it may call, as `http://NAME/PATH`. It can call nobody else.
+    #[serde(default)]
+    pub http: Vec<String>,
+    /// Its environment variables. It sees no others.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The protocol spoken to an upstream.
@@ -94,6 +126,22 @@ impl Default for UpstreamTimeouts {
             keep_alive: Period::seconds(55),
         }
     }
+}
+
+fn default_memory() -> ByteCount {
+    ByteCount::mib(64)
+}
+
+fn default_deadline() -> Period {
+    Period::seconds(300)
+}
+
+fn default_cpu() -> Period {
+    Period::seconds(10)
+}
+
+fn default_concurrency() -> usize {
+    64
 }
 
 fn default_idle_connections() -> usize {

@@ -87,7 +87,7 @@ impl Call {
             services,
             policy,
             handed_over: 0,
-            memory: MemoryLimiter { used: 0, max: memory, exceeded: false },
+            memory: MemoryLimiter::new(memory),
             clock: CallClock::default(),
             until: Instant::now(),
             wasi: None,
@@ -192,6 +192,12 @@ pub(super) fn cause(error: &wasmtime::Error) -> String {
 fn shorten(first: &str, error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     if first.contains(&root) { first.to_owned() } else { format!("{first}: {root}") }
+}
+
+impl MemoryLimiter {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { used: 0, max, exceeded: false }
+    }
 }
 
 impl ResourceLimiter for MemoryLimiter {

@@ -99,7 +99,7 @@ pub(super) fn on_tick(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<
 }
 
 /// CPU time of this thread so far.
-fn thread_time() -> Duration {
+pub(super) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos)

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::Component;
 use super::cache::{Cache, Entry};
 use super::engine::Engine;
 use super::package::{Description, Facts, Hashed, Plugin, hash_of};
@@ -30,6 +31,8 @@ pub struct Compiler {
     turns: Mutex<HashMap<String, Arc<Mutex<()>>>>,
     /// What serves now, by what it was prepared from: policies that are configured alike share one.
     live: Mutex<HashMap<String, Weak<Prepared>>>,
+    #[cfg(feature = "wasi-http")]
+    components: Mutex<Option<Engine>>,
 }
 
 /// What a child is told.
@@ -61,7 +64,16 @@ impl Compiler {
                 None
             }
         });
-        Self { engine, cache, log, serves: AtomicBool::new(false), turns: Mutex::default(), live: Mutex::default() }
+        Self {
+            engine,
+            cache,
+            log,
+            serves: AtomicBool::new(false),
+            turns: Mutex::default(),
+            live: Mutex::default(),
+            #[cfg(feature = "wasi-http")]
+            components: Mutex::default(),
+        }
     }
 
     /// The engine that serves.
@@ -80,7 +92,9 @@ impl Compiler {
     /// # Errors
     /// What is wrong with it, in words for its author.
     pub fn check(&self, name: &str, file: Hashed, bounds: &CompilerConfig) -> anyhow::Result<Plugin> {
-        let key = self.key(&["facts", file.hash()]);
+        // A build without components refuses files that another one takes.
+        let build = if Component::supported().is_ok() { "with components" } else { "" };
+        let key = self.key(&["facts", build, file.hash()]);
         if let Some(Entry { answer: Answer::Facts(facts), .. }) = self.cached(&key) {
             return Ok(Plugin::new(name, file, facts));
         }
@@ -155,6 +169,38 @@ impl Compiler {
         live.retain(|_, prepared| prepared.strong_count() > 0);
         live.insert(key, Arc::downgrade(&prepared));
         Ok(prepared)
+    }
+
+    /// A component on the engine of components, which starts with the first one.
+    ///
+    /// # Errors
+    /// Why it cannot serve.
+    #[cfg(feature = "wasi-http")]
+    pub(super) fn component(
+        &self,
+        plugin: &Plugin,
+        bounds: &CompilerConfig,
+    ) -> anyhow::Result<(Engine, wasmtime::component::Component)> {
+        let engine = {
+            let mut engine = self.components.lock();
+            match &*engine {
+                Some(engine) => engine.clone(),
+                None => engine.insert(Engine::for_components()?).clone(),
+            }
+        };
+        let key = self.key(&["component", plugin.hash()]);
+        if let Some(Entry { answer: Answer::Compiled, code }) = self.cached(&key) {
+            return Ok((engine.clone(), super::artifact::load(&engine, &code)?));
+        }
+        match self.ask(&plugin.name, Task::Compile, plugin.file.bytes(), bounds)? {
+            (Answer::Compiled, code) => {
+                let component = super::artifact::load(&engine, &code)?;
+                self.keep(&key, &Answer::Compiled, &code);
+                Ok((engine, component))
+            }
+            (Answer::Refused(why), _) => bail!(why),
+            _ => bail!("the compiler gave no fitting answer"),
+        }
     }
 
     /// Images that serve now.

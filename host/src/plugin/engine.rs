@@ -1,4 +1,4 @@
-//! The one wasmtime engine: a pool of instances, a clock for deadlines, and everything off that no policy needs.
+//! The wasmtime engines: a pool of instances, a clock for deadlines, and everything off that no policy needs.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ pub struct Engine(pub(super) wasmtime::Engine, IdleCount, Lane);
 
 /// Instances at once. A policy that never waits holds one only while its worker runs it.
 const INSTANCES: u32 = 512;
+/// Instances of components at once, all upstreams together.
+#[cfg(feature = "wasi-http")]
+const COMPONENT_INSTANCES: u32 = 256;
 /// Some components are many core modules: Python's is 38.
 const CORE_INSTANCES: u32 = INSTANCES * 40;
 /// Instances that are kept between calls, all policies together: the other half is for calls that need a fresh one.
@@ -53,6 +56,34 @@ impl Engine {
             .table_keep_resident(64 << 10)
             .async_stack_keep_resident(32 << 10)
             .max_unused_warm_slots(INSTANCES);
+        Self::with(InstanceAllocationStrategy::Pooling(pool))
+    }
+
+    /// An engine that serves components, apart from the one of the policies: an instance of these may wait for minutes, and
+    /// must not keep one of those from its place. What is compiled for one fits the other.
+    ///
+    /// # Errors
+    /// Where the machine gives no memory or no thread.
+    #[cfg(feature = "wasi-http")]
+    pub(super) fn for_components() -> anyhow::Result<Self> {
+        let instances = COMPONENT_INSTANCES;
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(instances)
+            .total_core_instances(instances * 40)
+            .total_memories(instances * 2)
+            .total_tables(instances * 4)
+            .total_stacks(instances)
+            .max_memory_size(super::component::COMPONENT_MEMORY_MAX)
+            .max_memories_per_component(4)
+            .max_core_instances_per_component(64)
+            .max_tables_per_component(16)
+            .table_elements(20_000)
+            .max_component_instance_size(1 << 20)
+            .max_core_instance_size(1 << 20)
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(64 << 10)
+            .async_stack_keep_resident(32 << 10)
+            .max_unused_warm_slots(instances / 4);
         Self::with(InstanceAllocationStrategy::Pooling(pool))
     }
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::health::Health;
 use super::reset::RESET;
-use super::{Phase, bindings};
+use super::{Component, Phase, bindings};
 
 /// A plugin: a file in the drop folder that could be one.
 pub struct Plugin {
@@ -45,6 +45,9 @@ pub struct Facts {
     pub wasi: bool,
     /// Whether it imports randomness from WASI.
     pub random: bool,
+    /// Whether it is a component for an upstream, and no policy.
+    #[serde(default)]
+    pub component: bool,
 }
 
 /// What a plugin says of itself.
@@ -69,6 +72,8 @@ pub(super) const SERVICES: [&str; 9] =
 
 /// Parts of WASI that a language's runtime may import; they are there and empty. `wasi:http` is not among them.
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+const WASI_HTTP: &str = "wasi:http/";
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 const WASI_SOCKETS: &str = "wasi:sockets/";
 
 impl Plugin {
@@ -125,6 +130,9 @@ impl Facts {
     /// Why it is no policy of this contract.
     pub(super) fn read(component: &[u8]) -> anyhow::Result<Self> {
         let (imports, exports) = names(component)?;
+        if let Some(name) = exports.iter().find(|name| name.starts_with(WASI_HTTP)) {
+            return Self::of_component(name, &imports);
+        }
         let mut facts = Self::default();
         for name in imports {
             let service = name.strip_prefix(PACKAGE).and_then(|name| name.strip_suffix(VERSION));
@@ -154,6 +162,23 @@ impl Facts {
             bail!("exports no phase, so it could never be called");
         }
         Ok(facts)
+    }
+
+    /// Of a component for an upstream, which exports this and imports those.
+    fn of_component(export: &str, imports: &[String]) -> anyhow::Result<Self> {
+        Component::supported().map_err(|how| anyhow!("exports {export}, and {how}"))?;
+        if !export.starts_with(HANDLER) {
+            bail!("exports {export}: of the standard worlds only {HANDLER}* (wasi:http/proxy) can be served");
+        }
+        let served = |name: &str| {
+            let parts = ["wasi:http/types", "wasi:http/outgoing-handler", WASI_SOCKETS];
+            let known = parts.iter().chain(&WASI).any(|part| name.starts_with(part));
+            known && name.contains("@0.2.")
+        };
+        if let Some(name) = imports.iter().find(|name| !served(name)) {
+            bail!("imports {name}, which no component is given: it may import WASI 0.2");
+        }
+        Ok(Self { wasi: true, component: true, ..Self::default() })
     }
 
     /// Whether a call may wait for something, and so needs a stack of its own.

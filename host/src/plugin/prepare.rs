@@ -30,6 +30,9 @@ pub(super) enum Task {
     Describe,
     /// Prepare it for a policy.
     Prepare(Use),
+    /// Compile a component.
+    #[cfg(feature = "wasi-http")]
+    Compile,
 }
 
 /// How a policy uses a plugin.
@@ -57,6 +60,9 @@ pub(super) enum Answer {
     Described(Facts, Description),
     /// It can serve; the compiled component follows.
     Prepared(Description, Preparation),
+    /// It can serve as an upstream; the compiled component follows.
+    #[cfg(feature = "wasi-http")]
+    Compiled,
 }
 
 /// What one call at load time may take. Much more than a call on a request: nobody is waiting.
@@ -89,6 +95,7 @@ async fn work(engine: &Engine, (name, task): (&str, &Task), file: &[u8]) -> Resu
     let bench = Bench { engine, name, facts: &facts };
     match task {
         Task::Check => Ok((Answer::Facts(facts), Vec::new())),
+        Task::Describe if facts.component => Ok((Answer::Described(facts, Description::unknown()), Vec::new())),
         Task::Describe => {
             let subject = Subject::new(bench, compile(engine, &component)?, MEMORY_MAX)?;
             let description = subject.describe().await?;
@@ -98,6 +105,13 @@ async fn work(engine: &Engine, (name, task): (&str, &Task), file: &[u8]) -> Resu
             let (description, preparation, component) = for_policy(bench, &component, used).await?;
             let compiled = component.serialize().map_err(anyhow::Error::from).context("write the compiled code")?;
             Ok((Answer::Prepared(description, preparation), compiled))
+        }
+        #[cfg(feature = "wasi-http")]
+        Task::Compile => {
+            let compiled = compile(engine, &component)?;
+            super::component::check_imports(engine, &compiled).context("link")?;
+            let compiled = compiled.serialize().map_err(anyhow::Error::from).context("write the compiled code")?;
+            Ok((Answer::Compiled, compiled))
         }
     }
 }

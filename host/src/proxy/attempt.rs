@@ -95,7 +95,9 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     if let Some(trailer) = request.trailer.clone().filter(|_| body.in_memory().is_none()) {
         headers.insert(TRAILER, trailer);
     }
-    let keep = request.authority_is_set || entry.upstream.config.pass_host;
+    // A component has no host of its own.
+    let config = &entry.upstream.config;
+    let keep = request.authority_is_set || config.pass_host || config.component.is_some();
     let authority = keep.then(|| request.authority.clone());
     Outgoing { method: request.method.clone(), target: request.target(), authority, headers }
 }

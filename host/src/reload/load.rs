@@ -68,7 +68,7 @@ pub struct Loaded {
     pub refused: BTreeMap<String, (String, SystemTime)>,
     /// Plugins that serve on although their file is gone.
     pub missing: BTreeSet<String>,
-    /// Plugins in the drop folder that no policy uses: they are checked and not prepared.
+    /// Plugins in the drop folder that nothing uses: they are checked and not prepared.
     pub unused: BTreeSet<String>,
     /// Whether everything was as at the last look.
     pub looked_again: bool,
@@ -197,7 +197,9 @@ impl Loader {
     ) {
         let folder = document.folder.join(&config.plugins.folder);
         loaded.files.insert(folder.clone());
-        let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).collect();
+        let components = config.upstreams.values().filter_map(|upstream| upstream.component.as_ref());
+        let components = components.map(|component| &component.plugin);
+        let used: BTreeSet<&String> = config.policies.values().map(|policy| &policy.plugin).chain(components).collect();
         let trust = Trust(&config.plugins);
         let mut present = BTreeSet::new();
         self.distrusted.clear();

@@ -119,6 +119,7 @@ impl<'a> Registry<'a> {
         }
         let config = UpstreamConfig {
             endpoints: vec![EndpointConfig { url: origin_of(url)? }],
+            component: None,
             policies: Vec::new(),
             protocol: UpstreamProtocol::Http1,
             tls: self.config.tls.clone(),

@@ -42,7 +42,7 @@ pub struct LastError {
     pub faults: Vec<Fault>,
 }
 
-/// A plugin. One that no policy uses is not prepared, and has a name only.
+/// A plugin. One that nothing uses is not prepared, and has a name only.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PluginStatus {
     /// Its name.
@@ -53,6 +53,8 @@ pub struct PluginStatus {
     pub size: Option<usize>,
     /// When it was loaded.
     pub loaded_at: Option<String>,
+    /// Whether it is a component for an upstream, and no policy.
+    pub component: bool,
     /// The phases it takes part in.
     pub phases: Vec<Phase>,
     /// The services it uses.
@@ -148,6 +150,7 @@ fn plugins(snapshot: &Snapshot, loaded: &Loaded) -> Vec<PluginStatus> {
             hash: Some(plugin.hash().to_owned()),
             size: Some(plugin.size()),
             loaded_at: Some(rfc3339(plugin.loaded_at)),
+            component: plugin.facts.component,
             phases: plugin.facts.phases.clone(),
             powers: plugin.facts.powers.clone(),
             last_error,

@@ -1,4 +1,4 @@
-//! A policy's log lines: one target, a bounded rate, a bounded length.
+//! The log lines of a policy or a component: one target, a bounded rate, a bounded length.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +36,12 @@ impl LogGate {
     /// Writes one line of a policy, or counts it.
     pub fn emit(&self, policy: &str, request: &str, level: Level, line: (&str, &[(String, String)])) {
         let (message, attributes) = line;
-        if !Self::enabled(level) || !self.admit(policy) {
+        if !Self::enabled(level) {
             return;
+        }
+        let Some(dropped) = self.admit() else { return };
+        if dropped > 0 {
+            warn!(policy, dropped, "policy logs too much");
         }
         let message = cut(message);
         let attributes: Vec<String> = attributes
@@ -55,19 +59,32 @@ impl LogGate {
         }
     }
 
-    fn admit(&self, policy: &str) -> bool {
+    /// Writes one line that a component printed, or counts it.
+    pub fn print(&self, upstream: &str, request: &str, line: &str) {
+        if !Self::enabled(Level::INFO) {
+            return;
+        }
+        let Some(dropped) = self.admit() else { return };
+        if dropped > 0 {
+            warn!(upstream, dropped, "component logs too much");
+        }
+        info!(upstream, request, said = cut(line), "component says");
+    }
+
+    /// Lets a line through, with how many were dropped before it that nobody was told of.
+    fn admit(&self) -> Option<u64> {
         let mut window = self.0.lock();
+        let mut dropped = 0;
         if window.start.elapsed() >= Duration::from_secs(1) {
-            let dropped = std::mem::take(&mut window.dropped);
+            dropped = window.dropped;
             *window = Window { start: Instant::now(), lines: 0, dropped: 0 };
-            if dropped > 0 {
-                warn!(policy, dropped, "policy logs too much");
-            }
         }
         window.lines += 1;
-        let admitted = window.lines <= LINES_PER_SECOND;
-        window.dropped += u64::from(!admitted);
-        admitted
+        if window.lines > LINES_PER_SECOND {
+            window.dropped += 1;
+            return None;
+        }
+        Some(dropped)
     }
 }
 

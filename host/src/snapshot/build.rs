@@ -40,7 +40,7 @@ pub struct Inputs<'a> {
 }
 
 /// Does something with each of many, as many at once as there are cores; the results are in order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -70,7 +70,7 @@ static POLICY_IDS: AtomicU32 = AtomicU32::new(1);
 pub(super) struct Builder<'a> {
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) config: Config,
-    shared: &'a Shared,
+    pub(super) shared: &'a Shared,
     faults: Faults,
 }
 
@@ -84,7 +84,8 @@ impl Snapshot {
         let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
-        let endpoints = builder.endpoints();
+        let mut endpoints = builder.endpoints();
+        let components = builder.components(&mut endpoints);
         let powers = builder.powers((&secrets, &verifiers), &endpoints);
         let policies = builder.policies(&powers);
         let upstreams = builder.upstreams(endpoints, &policies);
@@ -100,6 +101,7 @@ impl Snapshot {
             routes: Table::new(routes),
             upstreams,
             policies,
+            components,
             plugins: inputs.plugins.clone(),
             verifiers,
             secrets,
@@ -116,7 +118,7 @@ impl Builder<'_> {
         self.faults.add(&self.inputs.document.place(&at), at, message);
     }
 
-    fn faults_below(&mut self, base: &str, what: &str, faults: Vec<(String, String)>) {
+    pub(super) fn faults_below(&mut self, base: &str, what: &str, faults: Vec<(String, String)>) {
         for (at, message) in faults {
             self.fault(format!("{base}{at}"), format!("{what}: {message}"));
         }
@@ -127,7 +129,7 @@ impl Builder<'_> {
         self.inputs.document.value.get(section).is_some_and(|section| section.get(name).is_some())
     }
 
-    fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         &self.inputs.document.folder
     }
 
@@ -210,6 +212,14 @@ impl Builder<'_> {
                 self.fault(format!("/policies/{name}/plugin"), format!("policy {name:?}: {message}"));
                 continue;
             };
+            if plugin.facts.component {
+                let message = format!(
+                    "policy {name:?}: plugin {:?} is a component: it serves as an upstream, and is no policy",
+                    config.plugin
+                );
+                self.fault(format!("/policies/{name}/plugin"), message);
+                continue;
+            }
             let services = Arc::new(powers.services(&name, &config, self.shared));
             wanted.push((name, config, plugin, services));
         }
@@ -228,7 +238,7 @@ impl Builder<'_> {
         policies
     }
 
-    fn no_plugin(&self, name: &str) -> String {
+    pub(super) fn no_plugin(&self, name: &str) -> String {
         match self.inputs.broken.get(name) {
             Some(error) => format!("plugin {name:?} cannot be used: {error}"),
             None => format!(
@@ -254,26 +264,6 @@ impl Builder<'_> {
             }
         }
         Chain::new(chain)
-    }
-
-    /// The upstreams without their chains: policies may call them.
-    fn endpoints(&mut self) -> BTreeMap<String, Arc<Upstream>> {
-        let mut upstreams = BTreeMap::new();
-        for (name, config) in self.config.upstreams.clone() {
-            match Upstream::build(&name, &config, self.folder(), &self.shared.metrics) {
-                Ok(upstream) => {
-                    let previous = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(&name));
-                    let upstream = match previous {
-                        // Its connections stay.
-                        Some(previous) if previous.upstream.is_same(&upstream) => previous.upstream.clone(),
-                        _ => Arc::new(upstream),
-                    };
-                    upstreams.insert(name, upstream);
-                }
-                Err(faults) => self.faults_below(&format!("/upstreams/{name}"), &format!("upstream {name:?}"), faults),
-            }
-        }
-        upstreams
     }
 
     fn upstreams(

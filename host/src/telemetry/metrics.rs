@@ -57,6 +57,13 @@ pub struct UpstreamLabels {
     pub outcome: &'static str,
 }
 
+/// A component as an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ComponentLabels {
+    /// The upstream's name.
+    pub upstream: String,
+}
+
 /// A reload.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReloadLabels {
@@ -80,6 +87,10 @@ pub struct Metrics {
     pub policy_seconds: Family<CallLabels, Histogram>,
     /// Attempts at upstreams.
     pub upstream_attempts: Family<UpstreamLabels, Counter>,
+    /// Instances of components that serve now.
+    pub component_instances: Family<ComponentLabels, Gauge>,
+    /// CPU time of components.
+    pub component_cpu_seconds: Family<ComponentLabels, Counter<f64, AtomicU64>>,
     /// New connections to upstreams.
     pub upstream_connections: Counter,
     /// Client connections open now.
@@ -132,6 +143,8 @@ impl Default for Metrics {
             policy_calls: Family::default(),
             policy_seconds,
             upstream_attempts: Family::default(),
+            component_instances: Family::default(),
+            component_cpu_seconds: Family::default(),
             upstream_connections: Counter::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
@@ -161,6 +174,8 @@ impl Metrics {
         registry.register("policy_calls", "Calls of policies", self.policy_calls.clone());
         registry.register("policy_seconds", "Time in policies", self.policy_seconds.clone());
         registry.register("upstream_attempts", "Attempts at upstreams", self.upstream_attempts.clone());
+        registry.register("component_instances", "Component instances serving", self.component_instances.clone());
+        registry.register("component_cpu_seconds", "CPU time of components", self.component_cpu_seconds.clone());
         registry.register("upstream_connections", "New upstream connections", self.upstream_connections.clone());
         registry.register("connections", "Client connections open now", self.connections.clone());
         registry.register("in_flight", "Requests under way now", self.in_flight.clone());
