@@ -58,6 +58,7 @@ impl Policy for LlmNormalize {
     type Config = Settings;
     const SUMMARY: &'static str = "Lets clients that speak OpenAI chat completions use upstreams of another dialect";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const HEAP_BYTES: usize = 96 << 10;
 
     fn new(settings: Settings) -> Result<Self, String> {
         Ok(Self(settings))

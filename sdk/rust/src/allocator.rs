@@ -1,24 +1,14 @@
-//! The allocator on WebAssembly: most calls of a policy live in a small arena that is part
-//! of the module's own memory, because growing the memory costs more than the call.
+//! The allocator on WebAssembly. Growing the memory costs more than a call, and so does each page that every call begins
+//! with: the heap begins in what the module's last page has left, and `configure` makes room for the calls.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::{Cell, UnsafeCell};
 
 use dlmalloc::{Allocator, Dlmalloc};
 
-/// Enough for the configuration and the headers of a usual exchange.
-const ARENA_BYTES: usize = 48 * 1024;
-/// What `dlmalloc` asks the system for is a multiple of this, so a small first request fits the arena.
+/// What `dlmalloc` asks the system for is a multiple of this, so a small first request fits the rest of a page.
 const GRANULARITY_BYTES: usize = 4096;
 const WASM_PAGE_BYTES: usize = 64 * 1024;
-
-#[repr(align(16))]
-struct Arena(UnsafeCell<[u8; ARENA_BYTES]>);
-
-// SAFETY: a policy's module has no threads.
-unsafe impl Sync for Arena {}
-
-static ARENA: Arena = Arena(UnsafeCell::new([0; ARENA_BYTES]));
 
 // SAFETY: the linker defines both; only their addresses are used.
 unsafe extern "C" {
@@ -26,10 +16,14 @@ unsafe extern "C" {
     static __heap_end: u8;
 }
 
-/// Hands out the arena first, then what is left of the module's last page, then new pages.
+/// Hands out what is left of the module's last page first, then new pages.
 struct Pages {
-    arena_taken: Cell<bool>,
     rest_taken: Cell<bool>,
+}
+
+/// Makes sure of so many free bytes in one piece.
+pub(crate) fn reserve(bytes: usize) {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
 }
 
 /// The memory between the module's data and the end of its last page.
@@ -38,13 +32,10 @@ fn rest_of_page() -> (*mut u8, usize) {
     (base.cast_mut(), end.addr().saturating_sub(base.addr()))
 }
 
-// SAFETY: every region is handed out once and is zeroed: the arena is part of the zeroed
+// SAFETY: every region is handed out once and is zeroed: the rest of the page is part of the zeroed
 // memory of the module, and `memory.grow` adds zeroed pages. None is ever taken back.
 unsafe impl Allocator for Pages {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        if size <= ARENA_BYTES && !self.arena_taken.replace(true) {
-            return (ARENA.0.get().cast(), ARENA_BYTES, 0);
-        }
         let (rest, rest_bytes) = rest_of_page();
         if size <= rest_bytes && !self.rest_taken.replace(true) {
             return (rest, rest_bytes, 0);
@@ -90,7 +81,7 @@ unsafe impl Sync for Heap {}
 
 #[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new({
-    let mut heap = Dlmalloc::new_with_allocator(Pages { arena_taken: Cell::new(false), rest_taken: Cell::new(false) });
+    let mut heap = Dlmalloc::new_with_allocator(Pages { rest_taken: Cell::new(false) });
     heap.set_granularity(GRANULARITY_BYTES);
     heap
 }));

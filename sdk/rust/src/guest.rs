@@ -50,7 +50,10 @@ impl<P: Hosted> lifecycle::Guest for Adapter<P> {
         // The instance keeps its configuration to its end, so the settings may borrow from the text.
         let config = serde_json::from_str(config.leak()).map_err(|error| error.to_string())?;
         let policy = P::new(config)?;
-        P::slot().with(|slot| slot.set(policy)).map_err(|_| "configured twice".to_owned())
+        P::slot().with(|slot| slot.set(policy)).map_err(|_| "configured twice".to_owned())?;
+        #[cfg(target_arch = "wasm32")]
+        crate::allocator::reserve(P::HEAP_BYTES);
+        Ok(())
     }
 }
 
