@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Component;
 use super::cache::{Cache, Entry};
 use super::engine::Engine;
+use super::lane::threads_max;
 use super::package::{Description, Facts, Hashed, Plugin, hash_of};
 use super::prepare::{Answer, Task, Use, prepare};
 use super::prepared::Prepared;
@@ -244,14 +245,13 @@ impl Compiler {
             Job { name: name.to_owned(), task, bounds: bounds.clone(), yields: self.serves.load(Ordering::Relaxed) };
         let header = serde_json::to_vec(&job)?;
         // The program that runs, even if its file was replaced since.
-        let mut child = Command::new("/proc/self/exe")
-            .args(&self.log)
-            .arg("prepare")
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start the compiler")?;
+        let mut command = Command::new("/proc/self/exe");
+        command.args(&self.log).arg("prepare").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        if job.yields {
+            // Where every core compiles, those that serve wait for one, whatever the priorities.
+            command.env("RAYON_NUM_THREADS", threads_max().to_string());
+        }
+        let mut child = command.spawn().context("start the compiler")?;
         let answer = converse(&mut child, &header, file, bounds.time.0);
         // It has said all it had to say, or never will.
         if let Err(error) = child.kill() {
