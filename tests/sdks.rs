@@ -10,8 +10,7 @@ use harness::{Gateway, Mock};
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let folder = test.ancestors().nth(3).unwrap().join("python-sdks");
+        let folder = harness::build_folder().join("python-sdks");
         let python = folder.join("bin/python");
         let requirements = fixture("requirements.txt");
         let wanted = std::fs::read_to_string(&requirements).unwrap();

@@ -1,5 +1,6 @@
 //! The load: keep-alive connections that each send the next request when the last was answered.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,11 @@ impl Exchange {
     /// A plain request.
     pub(crate) fn get(path: &str) -> Self {
         Self(format!("GET {path} HTTP/1.1\r\n{HEADERS}\r\n").into_bytes())
+    }
+
+    /// A plain request with header fields of its own.
+    pub(crate) fn get_with(path: &str, fields: &str) -> Self {
+        Self(format!("GET {path} HTTP/1.1\r\n{HEADERS}{fields}\r\n").into_bytes())
     }
 
     /// A chat of about 1 KB.
@@ -89,6 +95,68 @@ pub(crate) fn latencies(address: SocketAddr, exchange: &Exchange, time: Duration
         }
         percentiles(times)
     })
+}
+
+/// Latencies at a fixed rate, until told to stop. A request that is sent late because the one before was answered late
+/// counts from when it was due.
+pub(crate) fn at_rate(
+    address: SocketAddr,
+    exchange: &Exchange,
+    rate: u32,
+    stop: &dyn Fn(Instant) -> bool,
+) -> Latencies {
+    let start = Instant::now();
+    let every = Duration::from_secs(PACED) / rate;
+    let paced = |number: u64| async move {
+        let mut client = Client::connect(address).await;
+        let mut due = start + every * u32::try_from(number).unwrap() / u32::try_from(PACED).unwrap();
+        let mut times = Vec::new();
+        while !stop(start) {
+            let is_late = Instant::now() > due;
+            tokio::time::sleep_until(due.into()).await;
+            let from = if is_late { due } else { Instant::now() };
+            client.exchange(exchange).await;
+            times.push(from.elapsed());
+            due += every;
+        }
+        times
+    };
+    runtime().block_on(async {
+        let [mut times, second, third, fourth] = {
+            let (first, second, third, fourth) = tokio::join!(paced(0), paced(1), paced(2), paced(3));
+            [first, second, third, fourth]
+        };
+        times.extend([second, third, fourth].concat());
+        percentiles(times)
+    })
+}
+
+/// Connections of a fixed rate.
+const PACED: u64 = 4;
+
+/// Connections on which a request was sent that is not answered yet.
+pub(crate) struct Held(Vec<std::net::TcpStream>);
+
+impl Held {
+    /// Sends a request on so many connections.
+    pub(crate) fn start(address: SocketAddr, exchange: &Exchange, count: usize) -> Self {
+        let send = |_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(&exchange.0).unwrap();
+            stream
+        };
+        Self((0..count).map(send).collect())
+    }
+
+    /// Waits for every answer, which must be a good one.
+    pub(crate) fn finish(self) {
+        for mut stream in self.0 {
+            let mut status = [0; 12];
+            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            stream.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200");
+        }
+    }
 }
 
 /// From the request to the first byte of the first event.

@@ -9,8 +9,13 @@
     reason = "a measurement that fails says so and ends"
 )]
 
+mod busy;
+mod calls;
+mod large;
 mod load;
+mod neighbour;
 mod origin;
+mod scale;
 mod subject;
 
 use std::time::{Duration, Instant};
@@ -31,11 +36,23 @@ fn main() {
     let round = Duration::from_secs_f64(seconds);
     let origin = Origin::start();
     println!("{}", machine());
+    match std::env::args().nth(2).as_deref() {
+        Some("calls") => return calls::memory(&origin),
+        Some("busy") => return busy::while_compiling(&origin),
+        Some("neighbour") => return neighbour::beside_a_loop(&origin),
+        Some("scale") => return scale::scale(&origin, round),
+        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, scale"),
+        None => {}
+    }
     cost(&origin, round);
+    scale::scale(&origin, round);
     added_latency(&origin, round);
     added_first_event(&origin);
     reload(&origin);
     start(&origin);
+    calls::memory(&origin);
+    busy::while_compiling(&origin);
+    neighbour::beside_a_loop(&origin);
 }
 
 /// From nothing to the first connection that is accepted, with many plugins.
@@ -81,28 +98,15 @@ fn cost(origin: &Origin, round: Duration) {
     }
     println!("| route | CPU time per request | beside nginx | requests/s at one worker |");
     println!("|---|---|---|---|");
-    let mut results: Vec<Vec<(f64, f64)>> = vec![Vec::new(); subjects.len()];
-    for (_, subject, exchange) in &subjects {
-        load::run(subject.address, exchange, CONNECTIONS, round / 4);
-    }
-    for _ in 0..ROUNDS {
-        for ((_, subject, exchange), results) in subjects.iter().zip(&mut results) {
-            let before = subject.cpu();
-            let done = load::run(subject.address, exchange, CONNECTIONS, round);
-            let used = subject.cpu() - before;
-            results.push((used.as_secs_f64() * 1e6 / done as f64, done as f64 / round.as_secs_f64()));
-        }
-    }
-    let base = results.first().map(|results| median(results.iter().map(|result| result.0)));
-    for ((name, _, _), results) in subjects.iter().zip(&results) {
-        let cost = median(results.iter().map(|result| result.0));
-        let rate = median(results.iter().map(|result| result.1));
+    let found = costs(&subjects.iter().map(|(_, subject, exchange)| (subject, exchange)).collect::<Vec<_>>(), round);
+    let base = found.first().map(|found| found.0);
+    for ((name, _, _), (cost, rate)) in subjects.iter().zip(&found) {
         let ratio = base.map_or(f64::NAN, |base| cost / base);
         println!("| {name} | {cost:.1} µs | {ratio:.2}× | {rate:.0} |");
     }
     let cost_of = |wanted: &str| {
-        let found = subjects.iter().zip(&results).find(|((name, _, _), _)| *name == wanted);
-        found.map_or(f64::NAN, |(_, results)| median(results.iter().map(|result| result.0)))
+        let found = subjects.iter().zip(&found).find(|((name, _, _), _)| *name == wanted);
+        found.map_or(f64::NAN, |(_, found)| found.0)
     };
     for (isolation, name) in [("fresh", EIGHT), ("warm", EIGHT_WARM)] {
         println!("one call of key-auth, {isolation}: {:.2} µs", (cost_of(name) - cost_of("bare route")) / 8.0);
@@ -113,7 +117,27 @@ fn cost(origin: &Origin, round: Duration) {
     println!();
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// CPU time per request in microseconds, and requests a second, of each subject: the medians of rounds over all of them.
+pub(crate) fn costs(subjects: &[(&Subject, &Exchange)], round: Duration) -> Vec<(f64, f64)> {
+    let mut results: Vec<Vec<(f64, f64)>> = vec![Vec::new(); subjects.len()];
+    for (subject, exchange) in subjects {
+        load::run(subject.address, exchange, CONNECTIONS, round / 4);
+    }
+    for _ in 0..ROUNDS {
+        for ((subject, exchange), results) in subjects.iter().zip(&mut results) {
+            let before = subject.cpu();
+            let done = load::run(subject.address, exchange, CONNECTIONS, round);
+            let used = subject.cpu() - before;
+            results.push((used.as_secs_f64() * 1e6 / done as f64, done as f64 / round.as_secs_f64()));
+        }
+    }
+    let medians = |results: &Vec<(f64, f64)>| {
+        (median(results.iter().map(|result| result.0)), median(results.iter().map(|result| result.1)))
+    };
+    results.iter().map(medians).collect()
+}
+
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,15 +1,19 @@
 //! The server behind every subject: answers at once, always the same.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A server on a thread of its own.
 pub(crate) struct Origin {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// How often everything held was let go.
+    lets_go: Arc<watch::Sender<u64>>,
 }
 
 const CHAT: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"TEXT"},"finish_reason":"stop"}],"usage":{"prompt_tokens":200,"completion_tokens":150,"total_tokens":350}}"#;
@@ -20,17 +24,29 @@ impl Origin {
     /// Starts it.
     pub(crate) fn start() -> Self {
         let (sender, address) = std::sync::mpsc::channel();
+        let lets_go = Arc::new(watch::Sender::new(0));
+        let held = lets_go.clone();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 sender.send(listener.local_addr().unwrap()).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream));
+                    tokio::spawn(serve(stream, held.clone()));
                 }
             });
         });
-        Self { address: address.recv().unwrap() }
+        Self { address: address.recv().unwrap(), lets_go }
+    }
+
+    /// How many requests for `/held` wait.
+    pub(crate) fn holds(&self) -> usize {
+        self.lets_go.receiver_count()
+    }
+
+    /// Answers every request for `/held`.
+    pub(crate) fn let_go(&self) {
+        self.lets_go.send_modify(|times| *times += 1);
     }
 }
 
@@ -39,7 +55,7 @@ fn answer(content_type: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-async fn serve(mut stream: TcpStream) {
+async fn serve(mut stream: TcpStream, held: Arc<watch::Sender<u64>>) {
     stream.set_nodelay(true).unwrap();
     let text = "word ".repeat(150);
     let plain = answer("text/plain", &"x".repeat(1024));
@@ -65,7 +81,11 @@ async fn serve(mut stream: TcpStream) {
         }
         let body = buffer.get(end + 4..end + 4 + length).unwrap();
         let streamed = memchr::memmem::find(body, b"\"stream\":true").is_some();
-        let reply = match head.split(' ').nth(1) {
+        let path = head.split(' ').nth(1);
+        if path == Some("/held") {
+            held.subscribe().changed().await.unwrap();
+        }
+        let reply = match path {
             _ if streamed => &events,
             Some("/v1/messages") => &messages,
             Some("/v1/chat/completions") => &chat,

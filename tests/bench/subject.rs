@@ -62,8 +62,7 @@ impl Subject {
                 std::fs::copy(&path, plugins.join(path.file_name().unwrap())).unwrap();
             }
         }
-        let cache = std::env::current_exe().unwrap().with_file_name("bench-cache");
-        Self::start(folder, &cache, |address, admin| config(address, admin, origin, (policies, upstream)))
+        Self::start(folder, &cache(), |address, admin| config(address, admin, origin, (policies, upstream)))
     }
 
     /// A gateway with so many plugins, each used by one policy.
@@ -90,14 +89,36 @@ impl Subject {
         })
     }
 
+    /// A gateway with plugins by name.
+    pub(crate) fn with(plugins: &[(&str, &[u8])], config: impl Fn(SocketAddr, SocketAddr) -> String) -> Self {
+        Self::start(folder_of(plugins), &cache(), config)
+    }
+
+    /// As `with`, on two workers.
+    pub(crate) fn with_two_workers(
+        plugins: &[(&str, &[u8])],
+        config: impl Fn(SocketAddr, SocketAddr) -> String,
+    ) -> Self {
+        Self::start_workers("2", folder_of(plugins), &cache(), config)
+    }
+
     fn start(folder: TempDir, cache: &Path, config: impl Fn(SocketAddr, SocketAddr) -> String) -> Self {
+        Self::start_workers("1", folder, cache, config)
+    }
+
+    fn start_workers(
+        workers: &str,
+        folder: TempDir,
+        cache: &Path,
+        config: impl Fn(SocketAddr, SocketAddr) -> String,
+    ) -> Self {
         let (address, admin) = (free_address(), free_address());
         let file = folder.path().join("gateway.yaml");
         std::fs::write(&file, config(address, admin)).unwrap();
         let binary = std::env::current_exe().unwrap().with_file_name("gatewright");
         let mut command = Command::new(binary);
         command.env("GATEWRIGHT_CACHE", cache);
-        command.args(["run", "--workers", "1", "--log", "warn", "--config"]).arg(file);
+        command.args(["run", "--workers", workers, "--log", "error", "--config"]).arg(file);
         let start = Instant::now();
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         wait_for(address);
@@ -137,10 +158,38 @@ impl Subject {
         status.get("generation").and_then(serde_json::Value::as_u64).unwrap()
     }
 
+    /// A figure of its metrics.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let text = harness::http_get(self.admin.unwrap(), "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.unwrap().parse().unwrap()
+    }
+
+    /// Calls of policies that ended well so far.
+    pub(crate) fn calls(&self) -> f64 {
+        self.sum("gatewright_policy_calls_total{")
+    }
+
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> f64 {
+        self.sum("gatewright_requests_total{")
+    }
+
+    fn sum(&self, prefix: &str) -> f64 {
+        let text = harness::http_get(self.admin.unwrap(), "/metrics").text();
+        let lines = text.lines().filter(|line| line.starts_with(prefix));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
     /// Changes a plugin's bytes and nothing that it does: a custom section more.
     pub(crate) fn change_plugin(&self, number: usize) {
         let file = self.folder.path().join("plugins/key-auth.wasm");
-        let bytes = marked(std::fs::read(&file).unwrap(), number);
+        self.replace_plugin("key-auth", &marked(std::fs::read(file).unwrap(), number));
+    }
+
+    /// Puts another file in place of a plugin's.
+    pub(crate) fn replace_plugin(&self, name: &str, bytes: &[u8]) {
+        let file = self.folder.path().join(format!("plugins/{name}.wasm"));
         let temporary = file.with_extension("new");
         std::fs::write(&temporary, bytes).unwrap();
         std::fs::rename(temporary, file).unwrap();
@@ -177,20 +226,58 @@ impl Subject {
     }
 }
 
-/// One route to the origin, with these policies.
 /// Another file that does the same: with a custom section more.
-fn marked(mut bytes: Vec<u8>, number: usize) -> Vec<u8> {
+pub(crate) fn marked(mut bytes: Vec<u8>, number: usize) -> Vec<u8> {
     let name = format!("bench-{number:04}");
     bytes.extend([0, u8::try_from(name.len() + 1).unwrap(), u8::try_from(name.len()).unwrap()]);
     bytes.extend(name.as_bytes());
     bytes
 }
 
+/// The settings of key-auth that let every request of the load pass.
+pub(crate) fn keys() -> String {
+    let key = format!("{{ principal: alice, tenant: acme, sha256: [\"{ALICE}\"] }}");
+    format!("header: authorization, scheme: Bearer, forward: true, keys: [{key}]")
+}
+
+/// A plugin of the repository's drop folder.
+pub(crate) fn plugin(name: &str) -> Vec<u8> {
+    std::fs::read(repository().join(format!("plugins/{name}.wasm"))).unwrap()
+}
+
+/// A folder whose drop folder has these plugins.
+fn folder_of(plugins: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    for (name, bytes) in plugins {
+        std::fs::write(folder.path().join(format!("plugins/{name}.wasm")), bytes).unwrap();
+    }
+    folder
+}
+
+/// A configuration with these policies and one route, with a chain of some of them, to the origin.
+pub(crate) fn route(
+    address: SocketAddr,
+    admin: SocketAddr,
+    origin: SocketAddr,
+    (policies, chain): (&str, &str),
+) -> String {
+    format!(
+        "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\naccess_log: {{ to: \"off\" }}\n\
+         policies:\n{policies}upstreams: {{ plain: {{ endpoints: [{{ url: \"http://{origin}\" }}] }} }}\n\
+         routes:\n- {{ name: bench, policies: [{chain}], upstream: plain }}\n"
+    )
+}
+
+/// What was compiled in an earlier run.
+fn cache() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("bench-cache")
+}
+
 /// The policies, each with fresh instances and, under its name and `-warm`, with warm ones.
 fn uses(upstream: &str) -> String {
     let mut uses = String::new();
-    let key = format!("{{ principal: alice, tenant: acme, sha256: [\"{ALICE}\"] }}");
-    let keys = format!("header: authorization, scheme: Bearer, forward: true, keys: [{key}]");
+    let keys = keys();
     for (isolation, suffix) in [("fresh", ""), ("warm", "-warm")] {
         let mut add = |name: &str, plugin: &str, grants: &str, config: &str| {
             let end = format!("isolation: {isolation}, grants: {{ {grants} }}, config: {{ {config} }} }}\n");
@@ -211,6 +298,7 @@ fn uses(upstream: &str) -> String {
     uses
 }
 
+/// One route to the origin, with these policies.
 fn config(address: SocketAddr, admin: SocketAddr, origin: SocketAddr, (policies, upstream): (&str, &str)) -> String {
     let uses = uses(upstream);
     format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::guests::newest;
+use crate::guests::{build_folder, newest};
 
 /// The bytes of a language's compiled policy. Builds it if it is absent or older than its sources; `None`, loudly, where
 /// the language's own tools are missing, which fails under `CI`.
@@ -20,8 +20,7 @@ pub fn example(language: &str) -> Option<Vec<u8>> {
 #[expect(clippy::print_stderr, reason = "what is left out is said where the test's result is read")]
 fn build(language: &str) -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(3).unwrap().join("examples");
+    let folder = build_folder().join("examples");
     let file = folder.join(format!("{language}.wasm"));
     let examples = repository.join("policies/examples");
     // `javascript-wasi` is another build of what is in `javascript`.

@@ -40,8 +40,7 @@ pub fn guest_for_wasi(name: &str) -> Option<Vec<u8>> {
         return None;
     }
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(3).unwrap().join("wasm");
+    let target = build_folder().join("wasm");
     let mut command = Command::new("cargo");
     command.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", name]);
     command.current_dir(repository.join("tests/guests")).env("CARGO_TARGET_DIR", &target);
@@ -60,8 +59,7 @@ fn run_for_wasm(mut command: Command) {
 
 fn built() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(3).unwrap();
+    let target = build_folder();
     let folder = target.join("guests");
     let sources = ["tests/guests", "sdk/rust/src", "sdk/rust/toolchain.sh", "wit"];
     let newest = sources.iter().map(|source| newest(&repository.join(source))).max().unwrap();
@@ -80,6 +78,14 @@ fn built() -> PathBuf {
     command.arg(script).arg("--out").arg(&folder).env("CARGO_TARGET_DIR", target.join("wasm"));
     run_for_wasm(command);
     folder
+}
+
+/// The folder of this build, which cargo marks: tests and benchmarks are at different depths in it.
+#[must_use]
+pub fn build_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    folder.unwrap_or_else(|| panic!("{} is in no folder of a build", program.display())).to_path_buf()
 }
 
 /// When a file, or the newest below a folder, was changed.

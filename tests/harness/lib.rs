@@ -22,7 +22,7 @@ pub use client::{Client, Protocol};
 pub use examples::example;
 pub use frames::{Flags, Frame, FrameKind, Frames, Outcome, header_block};
 pub use gateway::Gateway;
-pub use guests::{guest, guest_for_wasi, guest_with};
+pub use guests::{build_folder, guest, guest_for_wasi, guest_with};
 pub use http1::{Reply, http_get, http_post};
 pub use mock::Mock;
 pub use origin::{Conversation, Origin, Recording, Request};

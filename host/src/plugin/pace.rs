@@ -35,7 +35,7 @@ const SLOW_MAX: Duration = Duration::from_millis(10);
 const SLOW_FOR: Duration = Duration::from_secs(10);
 /// Calls of a slow policy that wait for their turn, and for how long.
 const WAITING_MAX: usize = 256;
-const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Calls of a slow policy that run at once, where they wait for others most of their time.
 const WAITS_MAX: usize = 64;
 
