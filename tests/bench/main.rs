@@ -40,8 +40,9 @@ fn main() {
         Some("calls") => return calls::memory(&origin),
         Some("busy") => return busy::while_compiling(&origin),
         Some("neighbour") => return neighbour::beside_a_loop(&origin),
+        Some("reload") => return reload(&origin),
         Some("scale") => return scale::scale(&origin, round),
-        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, scale"),
+        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, reload, scale"),
         None => {}
     }
     cost(&origin, round);

@@ -80,12 +80,12 @@ fn built() -> PathBuf {
     folder
 }
 
-/// The folder of this build, which cargo marks: tests and benchmarks are at different depths in it.
+/// The folder of this build: tests are two levels down in it, in `release/deps`, and benchmarks one.
 #[must_use]
 pub fn build_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap();
-    let folder = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    folder.unwrap_or_else(|| panic!("{} is in no folder of a build", program.display())).to_path_buf()
+    let levels = if program.parent().is_some_and(|folder| folder.ends_with("deps")) { 3 } else { 2 };
+    program.ancestors().nth(levels).unwrap().to_path_buf()
 }
 
 /// When a file, or the newest below a folder, was changed.

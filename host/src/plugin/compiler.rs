@@ -51,6 +51,8 @@ const ANSWER_MAX: u64 = 1 << 30;
 const HEADER_MAX: usize = 8 << 20;
 /// A child yields to everything that serves.
 const NICE: i32 = 19;
+/// A larger file takes more than a second to compile.
+const LARGE: usize = 2 << 20;
 const OPEN_FILES_MAX: u64 = 64;
 
 impl Compiler {
@@ -247,8 +249,8 @@ impl Compiler {
         // The program that runs, even if its file was replaced since.
         let mut command = Command::new("/proc/self/exe");
         command.args(&self.log).arg("prepare").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
-        if job.yields {
-            // Where every core compiles, those that serve wait for one, whatever the priorities.
+        // Where every core compiles for long, those that serve wait for one, whatever the priorities.
+        if job.yields && file.len() > LARGE {
             command.env("RAYON_NUM_THREADS", threads_max().to_string());
         }
         let mut child = command.spawn().context("start the compiler")?;
