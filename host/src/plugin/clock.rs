@@ -29,6 +29,8 @@ pub(super) struct CallClock {
 
 /// A call on a machine with so much else to do is over after so many halves more.
 const EXTENSIONS_MAX: u32 = 8;
+/// On a thread that gives way, after so many.
+const EXTENSIONS_ASIDE_MAX: u32 = 40;
 /// A call that takes longer is slow.
 const SLOW: Duration = Duration::from_millis(1);
 
@@ -69,10 +71,11 @@ impl CallClock {
             return UpdateDeadline::Continue(self.next(self.deadline.saturating_sub(self.first())));
         };
         let ran = now.1.saturating_sub(own);
-        if ran * 2 >= now.0.duration_since(wall) {
+        let in_all = self.slow_since.map_or(ran, |since| now.1.saturating_sub(since));
+        if ran * 2 >= now.0.duration_since(wall) || in_all * 2 >= self.deadline {
             return UpdateDeadline::Interrupt;
         }
-        if self.extensions >= EXTENSIONS_MAX {
+        if self.extensions >= if lane::is_here() { EXTENSIONS_ASIDE_MAX } else { EXTENSIONS_MAX } {
             self.starved = true;
             return UpdateDeadline::Interrupt;
         }
