@@ -22,7 +22,7 @@ const INSTANCES: u32 = 512;
 #[cfg(feature = "wasi-http")]
 const COMPONENT_INSTANCES: u32 = 256;
 /// Some components are many core modules: Python's is 38.
-const CORE_INSTANCES: u32 = INSTANCES * 40;
+const CORE_INSTANCES_EACH: u32 = 40;
 /// Instances that are kept between calls, all policies together: the other half is for calls that need a fresh one.
 const KEPT_MAX: usize = INSTANCES as usize / 2;
 /// The largest memory that an operator can allow.
@@ -39,23 +39,8 @@ impl Engine {
     /// # Errors
     /// Where the machine gives no memory or no thread.
     pub fn start() -> anyhow::Result<Self> {
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(INSTANCES)
-            .total_core_instances(CORE_INSTANCES)
-            .total_memories(INSTANCES * 3)
-            .total_tables(INSTANCES * 4)
-            .total_stacks(INSTANCES)
-            .max_memory_size(MEMORY_MAX)
-            .max_memories_per_component(4)
-            .max_core_instances_per_component(64)
-            .max_tables_per_component(16)
-            .table_elements(20_000)
-            .max_component_instance_size(1 << 20)
-            .max_core_instance_size(1 << 20)
-            .linear_memory_keep_resident(KEEP_RESIDENT)
-            .table_keep_resident(64 << 10)
-            .async_stack_keep_resident(32 << 10)
-            .max_unused_warm_slots(INSTANCES);
+        let mut pool = pool(INSTANCES);
+        pool.total_memories(INSTANCES * 3).max_memory_size(MEMORY_MAX).max_unused_warm_slots(INSTANCES);
         Self::with(InstanceAllocationStrategy::Pooling(pool))
     }
 
@@ -66,24 +51,10 @@ impl Engine {
     /// Where the machine gives no memory or no thread.
     #[cfg(feature = "wasi-http")]
     pub(super) fn for_components() -> anyhow::Result<Self> {
-        let instances = COMPONENT_INSTANCES;
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(instances)
-            .total_core_instances(instances * 40)
-            .total_memories(instances * 2)
-            .total_tables(instances * 4)
-            .total_stacks(instances)
+        let mut pool = pool(COMPONENT_INSTANCES);
+        pool.total_memories(COMPONENT_INSTANCES * 2)
             .max_memory_size(super::component::COMPONENT_MEMORY_MAX)
-            .max_memories_per_component(4)
-            .max_core_instances_per_component(64)
-            .max_tables_per_component(16)
-            .table_elements(20_000)
-            .max_component_instance_size(1 << 20)
-            .max_core_instance_size(1 << 20)
-            .linear_memory_keep_resident(KEEP_RESIDENT)
-            .table_keep_resident(64 << 10)
-            .async_stack_keep_resident(32 << 10)
-            .max_unused_warm_slots(instances / 4);
+            .max_unused_warm_slots(COMPONENT_INSTANCES / 4);
         Self::with(InstanceAllocationStrategy::Pooling(pool))
     }
 
@@ -163,6 +134,25 @@ impl Engine {
     pub(super) fn ticks(deadline: Duration) -> u64 {
         u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX / 2).saturating_add(1)
     }
+}
+
+/// A pool of so many instances, but for their memories.
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_EACH)
+        .total_tables(instances * 4)
+        .total_stacks(instances)
+        .max_memories_per_component(4)
+        .max_core_instances_per_component(64)
+        .max_tables_per_component(16)
+        .table_elements(20_000)
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(32 << 10);
+    pool
 }
 
 impl std::fmt::Debug for Engine {
