@@ -1,6 +1,5 @@
 //! What requests notice while a large plugin compiles.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use crate::large::enlarge;
 use crate::load::{self, Exchange, Latencies};
 use crate::median;
 use crate::origin::Origin;
-use crate::subject::{Subject, plugin};
+use crate::subject::{Subject, keys, plugin, routes};
 
 const LARGE_BYTES: usize = 20_000_000;
 /// Requests a second: well below what one worker serves.
@@ -20,8 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// The 99th percentile at a fixed rate through key-auth, with and without a plugin of 20 MB that compiles, in turns.
 pub(crate) fn while_compiling(origin: &Origin) {
     let small = plugin("key-auth");
-    let subject =
-        Subject::with(&[("keys", &small), ("large", &small)], |address, admin| config(address, admin, origin.address));
+    let settings = format!("grants: {{ metadata: [auth] }}, config: {{ {} }}", keys());
+    let policies = format!("  keys: {{ plugin: keys, {settings} }}\n  large: {{ plugin: large, {settings} }}\n");
+    let subject = Subject::with(&[("keys", &small), ("large", &small)], |address, admin| {
+        routes(address, admin, origin.address, (&policies, &[("/large", "large"), ("/", "keys")]))
+    });
     let get = Exchange::get("/bytes");
     load::at_rate(subject.address, &get, RATE, &|start: Instant| start.elapsed() > QUIET / 5);
     println!("| {RATE} requests/s through key-auth | p50 | p99 | p99 while 20 MB compile | ratio | compiled in |");
@@ -68,15 +70,4 @@ fn compiling(subject: &Subject, exchange: &Exchange, large: &[u8]) -> (Latencies
 fn seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_micros()).unwrap()
-}
-
-fn config(address: SocketAddr, admin: SocketAddr, origin: SocketAddr) -> String {
-    let settings = format!("grants: {{ metadata: [auth] }}, config: {{ {} }}", crate::subject::keys());
-    format!(
-        "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\naccess_log: {{ to: \"off\" }}\n\
-         policies:\n  keys: {{ plugin: keys, {settings} }}\n  large: {{ plugin: large, {settings} }}\n\
-         upstreams: {{ plain: {{ endpoints: [{{ url: \"http://{origin}\" }}] }} }}\n\
-         routes:\n  - {{ name: large, match: {{ path: {{ prefix: /large }} }}, policies: [large], upstream: plain }}\n\
-         \x20 - {{ name: bench, policies: [keys], upstream: plain }}\n"
-    )
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::load::{self, Exchange};
 use crate::median;
 use crate::origin::Origin;
-use crate::subject::{Subject, keys, plugin};
+use crate::subject::{Subject, keys, plugin, routes};
 
 /// Requests a second on the other route.
 const RATE: u32 = 1_000;
@@ -25,10 +25,9 @@ pub(crate) fn beside_a_loop(origin: &Origin) {
     // It fails open, so that the load gets the answers it wants.
     let (keys, hostile) = (plugin("key-auth"), harness::guest("hostile"));
     let subject = Subject::with_two_workers(&[("keys", &keys), ("hostile", &hostile)], |address, admin| {
-        let config = crate::subject::route(address, admin, origin.address, (&policies, "keys"));
-        let route = "routes:\n- { name: loop, match: { path: { prefix: /loop } }, policies: [loop], upstream: plain }";
+        let config = routes(address, admin, origin.address, (&policies, &[("/loop", "loop"), ("/", "keys")]));
         // Quarantine would end the measurement before it begins.
-        format!("{}plugins: {{ quarantine: {{ faults: 0 }} }}\n", config.replace("routes:", route))
+        format!("{config}plugins: {{ quarantine: {{ faults: 0 }} }}\n")
     });
     let (get, spin) = (Exchange::get("/bytes"), Exchange::get("/loop"));
     load::at_rate(subject.address, &get, RATE, &|start: Instant| start.elapsed() > PART / 4);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::costs;
 use crate::load::Exchange;
 use crate::origin::Origin;
-use crate::subject::{Subject, keys, plugin};
+use crate::subject::{Subject, keys, marked, plugin, routes};
 
 /// The most plugins.
 const PLUGINS: usize = 1_000;
@@ -47,7 +47,7 @@ fn equal_policies(origin: &Origin, count: usize, isolation: &str) -> Subject {
     }
     let chain = (1..=count).map(|number| format!("keys-{number}")).collect::<Vec<_>>().join(", ");
     Subject::with(&[("keys", &plugin("key-auth"))], |address, admin| {
-        crate::subject::route(address, admin, origin.address, (&policies, &chain))
+        routes(address, admin, origin.address, (&policies, &[("/", &chain)]))
     })
 }
 
@@ -61,13 +61,13 @@ fn beside_plugins(origin: &Origin, round: Duration) {
         let mut plugins = vec![("keys".to_owned(), plugin("key-auth"))];
         let mut policies = key.clone();
         for number in 1..count {
-            plugins.push((format!("p{number}"), crate::subject::marked(small.clone(), number)));
+            plugins.push((format!("p{number}"), marked(small.clone(), number)));
             let grants = "grants: { limits: true, metadata: [conformance] }";
             writeln!(policies, "  p{number}: {{ plugin: p{number}, {grants}, config: {{ greeting: hi }} }}").unwrap();
         }
         let plugins: Vec<_> = plugins.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         let subject = Subject::with(&plugins, |address, admin| {
-            crate::subject::route(address, admin, origin.address, (&policies, "keys"))
+            routes(address, admin, origin.address, (&policies, &[("/", "keys")]))
         });
         subjects.push((count, subject));
     }
@@ -94,7 +94,7 @@ fn languages(origin: &Origin, round: Duration) {
                 "  only: {{ plugin: only, isolation: {isolation}, {limits}, {grants}, config: {{ greeting: hi }} }}\n"
             );
             let subject = Subject::with(&[("only", &file)], |address, admin| {
-                crate::subject::route(address, admin, origin.address, (&policy, "only"))
+                routes(address, admin, origin.address, (&policy, &[("/", "only")]))
             });
             subjects.push((format!("{language}, {isolation}"), subject));
         }

@@ -79,14 +79,7 @@ impl Subject {
         }
         // Files that were just written are read twice.
         std::thread::sleep(Duration::from_secs(3));
-        Self::start(folder, cache, |address, admin| {
-            format!(
-                "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\n\
-                 access_log: {{ to: \"off\" }}\npolicies:\n{policies}\
-                 upstreams: {{ plain: {{ endpoints: [{{ url: \"http://{origin}\" }}] }} }}\n\
-                 routes: [{{ name: bench, upstream: plain }}]\n"
-            )
-        })
+        Self::start(folder, cache, |address, admin| routes(address, admin, origin, (&policies, &[("/", "")])))
     }
 
     /// A gateway with plugins by name.
@@ -255,17 +248,23 @@ fn folder_of(plugins: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-/// A configuration with these policies and one route, with a chain of some of them, to the origin.
-pub(crate) fn route(
+/// A configuration with these policies and, for each path, a route with a chain of some of them to the origin.
+pub(crate) fn routes(
     address: SocketAddr,
     admin: SocketAddr,
     origin: SocketAddr,
-    (policies, chain): (&str, &str),
+    (policies, chains): (&str, &[(&str, &str)]),
 ) -> String {
+    let route = |(path, chain): &(&str, &str)| {
+        format!(
+            "- {{ name: {path:?}, match: {{ path: {{ prefix: {path:?} }} }}, policies: [{chain}], upstream: plain }}\n"
+        )
+    };
+    let routes: String = chains.iter().map(route).collect();
     format!(
         "listeners: [{{ address: \"{address}\" }}]\nadmin: {{ address: \"{admin}\" }}\naccess_log: {{ to: \"off\" }}\n\
          policies:\n{policies}upstreams: {{ plain: {{ endpoints: [{{ url: \"http://{origin}\" }}] }} }}\n\
-         routes:\n- {{ name: bench, policies: [{chain}], upstream: plain }}\n"
+         routes:\n{routes}"
     )
 }
 
