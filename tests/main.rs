@@ -22,3 +22,4 @@ mod services;
 mod streaming;
 mod tidy;
 mod tls;
+mod upstreams;

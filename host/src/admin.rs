@@ -19,7 +19,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::proxy::Gateway;
-use crate::reload::{Outcome, ReloadHandle};
+use crate::reload::{Outcome, ReloadHandle, Status, endpoints};
+use crate::telemetry::EndpointLabels;
 
 /// What the operator's address speaks of.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ impl Admin {
             }
             (&Method::GET, "/ready") => text(StatusCode::OK, "ready\n"),
             (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/status") => document(StatusCode::OK, &json!(self.reload.status())),
+            (&Method::GET, "/status") => document(StatusCode::OK, &json!(self.status())),
             (&Method::POST, "/reload") => self.look().await,
             (_, "/health" | "/ready" | "/metrics" | "/status" | "/reload") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
@@ -86,13 +87,31 @@ impl Admin {
         }
     }
 
+    /// What the reloader last saw, with the endpoints as they are now.
+    fn status(&self) -> Status {
+        Status { upstreams: endpoints(&self.gateway.snapshot.load()), ..self.reload.status() }
+    }
+
     fn metrics(&self) -> Answer {
         let shared = &self.gateway.shared;
         shared.compiler.engine().observe(&shared.metrics);
+        self.observe_endpoints();
         let dropped = i64::try_from(self.gateway.access_log.dropped()).unwrap_or(i64::MAX);
         shared.metrics.access_log_dropped.set(dropped);
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         answer(StatusCode::OK, content_type, shared.metrics.text())
+    }
+
+    /// Endpoints by state, as they are now.
+    fn observe_endpoints(&self) {
+        let states = &self.gateway.shared.metrics.upstream_endpoints;
+        states.clear();
+        for (name, entry) in &self.gateway.snapshot.load().upstreams {
+            for endpoint in entry.upstream.endpoints() {
+                let labels = EndpointLabels { upstream: name.clone(), state: endpoint.state().word() };
+                states.get_or_create(&labels).inc();
+            }
+        }
     }
 
     async fn look(self) -> Answer {

@@ -1,5 +1,7 @@
 //! What may be written in the configuration, and nothing else: every field, its unit, its bounds and its default.
 
+mod balance;
+mod discovery;
 mod fault;
 mod kv;
 mod limits;
@@ -7,6 +9,7 @@ mod listener;
 mod plugins;
 mod policy;
 mod provenance;
+mod resilience;
 mod route;
 mod schema;
 mod tree;
@@ -19,6 +22,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use balance::{AffinityConfig, BalanceConfig, Balancing, RequestKey, SubsetConfig, SubsetMiss};
+pub use discovery::{DnsConfig, EndpointConfig, Resolution};
 pub use fault::{Fault, Faults};
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
@@ -29,12 +34,11 @@ pub use policy::{
     VerifierConfig,
 };
 pub use provenance::{Digest, PublicKey};
+pub use resilience::{GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn};
 pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
-pub use upstream::{
-    ComponentConfig, EndpointConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig,
-};
+pub use upstream::{ComponentConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};
 pub use value::{ByteCount, Period};
 
 /// The whole configuration: one YAML file, or a folder of them that merge.

@@ -81,6 +81,7 @@ reasons! {
     UpstreamTls Upstream 502 "upstream-tls" "the service behind the gateway cannot be trusted",
     UpstreamBroken Upstream 502 "upstream-broken" "the service behind the gateway broke off",
     UpstreamTooLarge Upstream 502 "upstream-too-large" "the answer of the service behind the gateway is too large",
+    UpstreamUnhealthy Upstream 503 "upstream-unhealthy" "no server behind the gateway is well",
     UpstreamBusy Upstream 503 "upstream-busy" "the service behind the gateway takes no more requests",
     UpstreamTimeout Upstream 504 "upstream-timeout" "the service behind the gateway did not answer in time",
     Overloaded Gateway 503 "overloaded" "the gateway is busy",

@@ -5,6 +5,7 @@ mod fields;
 mod journal;
 mod reply;
 mod request;
+mod scalar;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,10 @@ use http::{HeaderMap, StatusCode};
 pub use canonical::{Peer, TlsFacts, canonical};
 pub use fields::{FieldsError, Section, announced_trailers, is_owned, is_trailer};
 pub(crate) use fields::{append, one, set, writable, writable_name};
-pub use journal::{Scalar, WriteError};
+pub use journal::WriteError;
 pub use reply::{Reply, ReplyBody, error_reply};
 pub use request::Request;
+pub use scalar::Scalar;
 
 use crate::services::Holdings;
 use journal::{Undo, WaitingHeader};
@@ -143,6 +145,20 @@ impl Exchange {
     /// Does not call the policy again.
     pub fn detach(&mut self, policy: u32) {
         self.detached.push(policy);
+    }
+
+    /// Starts once more with the request as it was, and forgets what these policies kept of the attempt before.
+    pub fn begin_attempt(&mut self, request: Option<&Request>, policies: impl Iterator<Item = u32>) {
+        if let Some(request) = request {
+            self.request.clone_from(request);
+        }
+        self.response = None;
+        self.stage = Stage::Request;
+        for policy in policies {
+            self.detached.retain(|other| *other != policy);
+            self.state.retain(|(other, ..)| *other != policy);
+            self.waiting.retain(|waiting| waiting.policy != policy);
+        }
     }
 
     /// What the gateway knows and the message does not say.

@@ -3,8 +3,10 @@
 mod attempt;
 mod body;
 mod gateway;
+mod retry;
 mod run;
 mod tunnel;
+mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod signature;
 mod sources;
 mod status;
 mod trust;
+mod upstreams;
 mod watch;
 
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ use parking_lot::Mutex;
 
 pub use load::{Loaded, Loader};
 pub use signature::SigningKey;
-pub use status::{PluginStatus, Status};
+pub use status::{PluginStatus, Status, endpoints};
+pub use upstreams::resolve;
 
 use crate::config::{Environment, Faults};
 use crate::proxy::Gateway;
@@ -107,6 +109,7 @@ struct Reloader {
     status: Arc<Mutex<Status>>,
     asks: mpsc::Receiver<Ask>,
     watch: Watch,
+    runtime: tokio::runtime::Handle,
 }
 
 /// Starts looking for changes.
@@ -128,7 +131,9 @@ pub fn start(
     gateway.shared.compiler.serves();
     keys::start(&gateway, runtime);
     jobs::start(&gateway, runtime);
-    let reloader = Reloader { gateway, server, loader, status, asks: asked, watch };
+    upstreams::start(&gateway, runtime);
+    let runtime = runtime.clone();
+    let reloader = Reloader { gateway, server, loader, status, asks: asked, watch, runtime };
     std::thread::Builder::new()
         .name("reload".to_owned())
         .spawn(move || reloader.run())
@@ -211,6 +216,7 @@ impl Reloader {
     /// Swaps last: a chain with one plugin still compiling would let requests past the policy it holds.
     fn apply(&self, snapshot: Arc<crate::snapshot::Snapshot>) -> Outcome {
         let generation = snapshot.generation;
+        self.runtime.block_on(resolve(&snapshot));
         let previous = self.gateway.snapshot.swap(snapshot);
         if let Err(error) = self.server.listen() {
             let mut faults = Faults::default();

@@ -8,7 +8,8 @@ mod policy_metrics;
 pub use access_log::AccessLog;
 pub use logging::{LogFormat, start_logging};
 pub use metrics::{
-    CallLabels, ComponentLabels, Metrics, ReasonLabels, ReloadLabels, RequestLabels, RouteLabels, UpstreamLabels,
+    AttemptLabels, CallLabels, EndpointLabels, LookupLabels, Metrics, ReasonLabels, ReloadLabels, RequestLabels,
+    RetryLabels, RouteLabels, UpstreamLabels,
 };
 pub use policy_metrics::PolicyMetrics;
 

@@ -1,28 +1,48 @@
 //! Named groups of endpoints, and the only code that dials.
 
+mod affinity;
+mod balance;
+mod budget;
+mod check;
 mod connect;
 mod endpoint;
+mod group;
+mod names;
 mod pool;
+mod resolve;
+mod site;
+mod standing;
 mod tls;
+mod tuning;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::body::{Body, Progress, Release, Source};
-use crate::config::UpstreamConfig;
+use crate::config::{Balancing, UpstreamConfig};
 use crate::error::{Error, Reason};
-use crate::telemetry::Metrics;
-pub use endpoint::Endpoint;
+use crate::telemetry::{Metrics, UpstreamLabels};
+use affinity::Affinity;
+use budget::Budget;
+use endpoint::Terms;
+pub use endpoint::{Endpoint, Failed};
+pub use group::Wish;
+use group::{Admission, Group};
 pub use pool::enter_worker;
+use resolve::Name;
+use site::Site;
+pub use standing::State;
+use standing::{Ejections, Verdict};
 
-/// A named group of endpoints that take turns.
+/// A named group of endpoints that share the requests.
 #[derive(Debug)]
 pub struct Upstream {
     /// Its name.
@@ -31,18 +51,33 @@ pub struct Upstream {
     pub config: UpstreamConfig,
     /// Set on every request, after all policies.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    targets: Vec<Target>,
-    turn: AtomicUsize,
-    /// Hashes of the files that TLS was read from: a change makes a new upstream.
-    tls_files: u64,
+    /// Keeps clients on endpoints, if that is wanted.
+    pub affinity: Option<Affinity>,
+    target: Target,
+    sites: Vec<Site>,
+    names: Mutex<Vec<Name>>,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    /// A hash of the files and secrets that it was made with: a change makes a new upstream.
+    files: u64,
 }
 
-/// Where a request can go.
+/// Where requests go.
 #[derive(Debug, Clone)]
-pub enum Target {
-    /// To a peer.
-    Endpoint(Arc<Endpoint>),
+enum Target {
+    /// To one of these peers.
+    Endpoints(Arc<Group>),
     /// To something in the gateway that answers in place of a peer.
+    Handler(Arc<dyn Handler>),
+}
+
+/// Where one request goes. It counts as under way there until this, or its response, is gone.
+#[derive(Debug)]
+pub struct Picked(Chosen);
+
+#[derive(Debug)]
+enum Chosen {
+    Endpoint(Admission),
     Handler(Arc<dyn Handler>),
 }
 
@@ -79,7 +114,7 @@ pub struct Answer {
 impl Answer {
     /// What came of a request, as a word for metrics.
     #[must_use]
-    pub fn outcome(sent: &Result<Self, Error>) -> &'static str {
+    pub fn outcome<E: std::borrow::Borrow<Error>>(sent: &Result<Self, E>) -> &'static str {
         match sent {
             Ok(answer) => match answer.response.status().as_u16() {
                 100..200 => "1xx",
@@ -88,7 +123,7 @@ impl Answer {
                 400..500 => "4xx",
                 _ => "5xx",
             },
-            Err(error) => error.reason.code(),
+            Err(error) => error.borrow().reason.code(),
         }
     }
 }
@@ -108,13 +143,17 @@ impl Upstream {
         let tls = tls::client_config(config, folder)
             .map_err(|(at, message)| faults.push((format!("/tls{at}"), message)))
             .ok();
-        let mut targets = Vec::new();
+        let total = metrics.upstream_ejections.get_or_create_owned(&UpstreamLabels { upstream: name.to_owned() });
+        let ejections = Arc::new(Ejections::counting(total));
+        let terms = Arc::new(Terms::of(config, &ejections, metrics));
+        let mut sites = Vec::new();
         for (index, endpoint) in config.endpoints.iter().enumerate() {
-            match Endpoint::parse(&endpoint.url, config, tls.as_ref().map(|tls| tls.config.clone()), metrics) {
-                Ok(endpoint) => targets.push(Target::Endpoint(Arc::new(endpoint))),
-                Err(message) => faults.push((format!("/endpoints/{index}/url"), message)),
+            match Site::parse(endpoint, config, (tls.as_ref(), &terms)) {
+                Ok(site) => sites.push(site),
+                Err((at, message)) => faults.push((format!("/endpoints/{index}{at}"), message)),
             }
         }
+        faults.extend(tuning::faults(config));
         let mut headers = Vec::new();
         for (name, value) in &config.headers {
             let at = format!("/headers/{name}");
@@ -132,98 +171,186 @@ impl Upstream {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let tls_files = tls.map_or(0, |tls| tls.files);
-        Ok(Self { name: name.into(), config: config.clone(), headers, targets, turn: AtomicUsize::new(0), tls_files })
+        let endpoints = names::known(&sites);
+        let group = Arc::new(Group::new(&config.balance, ejections, endpoints));
+        Ok(Self {
+            name: name.into(),
+            config: config.clone(),
+            headers,
+            affinity: config.balance.affinity.as_ref().map(|config| Affinity::new(name, config)),
+            target: Target::Endpoints(group),
+            names: Mutex::new(sites.iter().map(|_| Name::default()).collect()),
+            sites,
+            budget: Budget::new(config.retries.budget_percent),
+            metrics: metrics.clone(),
+            files: tls.map_or(0, |tls| tls.files),
+        })
+    }
+
+    /// The same upstream, whose cookies are signed with a secret.
+    #[must_use]
+    pub fn signing_with(mut self, secret: &[u8]) -> Self {
+        if let Some(affinity) = &mut self.affinity {
+            affinity.sign_with(secret);
+        }
+        self.files = xxh3_64_with_seed(secret, self.files);
+        self
     }
 
     /// The same upstream, answered for by a handler alone.
     #[must_use]
     pub fn handled_by(self, handler: Arc<dyn Handler>) -> Self {
-        Self { targets: vec![Target::Handler(handler)], ..self }
+        Self { target: Target::Handler(handler), ..self }
     }
 
     /// Whether another is the same, so that its connections can stay.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let handlers = |upstream: &Self| match upstream.targets.first() {
-            Some(Target::Handler(handler)) => Some(handler.clone()),
-            _ => None,
+        let same_handler = match (&self.target, &other.target) {
+            (Target::Handler(one), Target::Handler(other)) => Arc::ptr_eq(one, other),
+            (Target::Endpoints(_), Target::Endpoints(_)) => true,
+            _ => false,
         };
-        let same_handler = match (handlers(self), handlers(other)) {
-            (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        self.config == other.config && self.tls_files == other.tls_files && same_handler
+        self.config == other.config && self.files == other.files && same_handler
     }
 
-    /// The endpoint whose turn it is, or what stands for all of them.
+    /// Counts a request, whatever number of times it is going to be sent.
+    pub fn count_request(&self) {
+        self.budget.request();
+    }
+
+    /// Whether a request may be sent once more.
+    pub fn may_repeat(&self) -> bool {
+        self.budget.take()
+    }
+
+    /// Where a request goes.
     ///
     /// # Errors
-    /// `UpstreamUnreachable` if there is none.
-    pub fn pick(&self) -> Result<&Target, Error> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let target = self.targets.get(turn % self.targets.len().max(1));
-        target.ok_or_else(|| Error::new(Reason::UpstreamUnreachable, "no endpoint"))
+    /// `UpstreamUnhealthy` if no endpoint can serve it.
+    pub fn pick(&self, wish: &Wish<'_>) -> Result<Picked, Error> {
+        match &self.target {
+            Target::Handler(handler) => Ok(Picked(Chosen::Handler(handler.clone()))),
+            Target::Endpoints(group) => match group.pick(wish) {
+                Some(admission) => Ok(Picked(Chosen::Endpoint(admission))),
+                None => Err(Error::new(Reason::UpstreamUnhealthy, self.why_none())),
+            },
+        }
     }
 
     /// Closes connections that were idle for too long.
     pub fn sweep(&self) {
-        for target in &self.targets {
-            if let Target::Endpoint(endpoint) = target {
-                endpoint.sweep();
+        for endpoint in self.endpoints() {
+            endpoint.sweep();
+        }
+    }
+
+    /// Its endpoints, as far as they are known.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        match &self.target {
+            Target::Endpoints(group) => group.endpoints(),
+            Target::Handler(_) => Vec::new(),
+        }
+    }
+
+    /// Sends a request and waits for the response's headers, for as long as is configured or for `patience`.
+    ///
+    /// # Errors
+    /// A reason of the upstream's, or what reading the request's body failed with.
+    pub async fn send(
+        &self,
+        picked: Picked,
+        outgoing: Outgoing,
+        mut body: Body,
+        patience: Option<Duration>,
+    ) -> Result<Answer, Box<Failed>> {
+        let progress = body.watch();
+        let patience = patience
+            .map_or(self.config.timeouts.first_byte.0, |patience| patience.min(self.config.timeouts.first_byte.0));
+        let mut admission = match picked.0 {
+            Chosen::Handler(handler) => {
+                let sending = async { handler.handle(outgoing, body).await.map_err(|error| Box::new(error.into())) };
+                return within(sending, progress, patience).await;
+            }
+            Chosen::Endpoint(admission) => admission,
+        };
+        let endpoint = admission.endpoint.clone();
+        match within(endpoint.send(outgoing, body), progress, patience).await {
+            Ok(sent) => {
+                if self.config.balance.by == Balancing::PeakEwma {
+                    endpoint.standing.answered_in(admission.took());
+                }
+                admission.settle(self.verdict(sent.response.status()));
+                let (response, release) = sent.into_parts(admission);
+                Ok(Answer { response, release: Some(release) })
+            }
+            Err(failed) => {
+                if failed.is_upstreams() {
+                    endpoint.standing.answered_in(admission.took());
+                    admission.settle(Verdict::Lost);
+                }
+                Err(failed)
             }
         }
     }
 
-    /// Sends a request to a target and waits for the response's headers.
-    ///
-    /// # Errors
-    /// A reason of the upstream's, or what reading the request's body failed with.
-    pub async fn send(&self, target: &Target, outgoing: Outgoing, mut body: Body) -> Result<Answer, Error> {
-        let progress = body.watch();
-        let sending = target.send(outgoing, body);
-        tokio::pin!(sending);
-        let patience = self.config.timeouts.first_byte.0;
-        let sleep = tokio::time::sleep(patience);
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                biased;
-                sent = &mut sending => return sent,
-                () = &mut sleep => match overdue(progress.as_deref(), patience) {
-                    None => return Err(Reason::UpstreamTimeout.into()),
-                    Some(later) => sleep.as_mut().reset(later),
-                },
-            }
-        }
+    fn verdict(&self, status: StatusCode) -> Verdict {
+        let failed = self.config.outliers.statuses.contains(&status.as_u16());
+        if failed { Verdict::Failed } else { Verdict::Answered }
     }
 
     /// Opens a connection of its own and asks for an upgrade.
     ///
     /// # Errors
     /// A reason of the upstream's; `UpgradeRefused` where no peer could agree to it.
-    pub async fn upgrade(&self, target: &Target, outgoing: Outgoing) -> Result<Response<Incoming>, Error> {
-        let Target::Endpoint(endpoint) = target else { return Err(Reason::UpgradeRefused.into()) };
+    pub async fn upgrade(&self, picked: Picked, outgoing: Outgoing) -> Result<(Response<Incoming>, Release), Error> {
+        let Chosen::Endpoint(mut admission) = picked.0 else { return Err(Reason::UpgradeRefused.into()) };
         let patience = self.config.timeouts.first_byte.0;
-        let response = tokio::time::timeout(patience, endpoint.upgrade(outgoing)).await;
-        response.map_err(|_| Error::from(Reason::UpstreamTimeout))?
+        let response = tokio::time::timeout(patience, admission.endpoint.clone().upgrade(outgoing)).await;
+        let response = response.map_err(|_| Error::from(Reason::UpstreamTimeout)).flatten();
+        admission.settle(response.as_ref().map_or(Verdict::Lost, |response| self.verdict(response.status())));
+        Ok((response?, Box::new(move || drop(admission))))
     }
 }
 
-impl Target {
+impl Picked {
     /// What it is called in logs.
     #[must_use]
     pub fn address(&self) -> &Arc<str> {
-        match self {
-            Self::Endpoint(endpoint) => &endpoint.address,
-            Self::Handler(handler) => handler.address(),
+        match &self.0 {
+            Chosen::Endpoint(admission) => &admission.endpoint.address,
+            Chosen::Handler(handler) => handler.address(),
         }
     }
 
-    async fn send(&self, outgoing: Outgoing, body: Body) -> Result<Answer, Error> {
-        match self {
-            Self::Endpoint(endpoint) => endpoint.send(outgoing, body).await,
-            Self::Handler(handler) => handler.clone().handle(outgoing, body).await,
+    /// The endpoint as a number, if it is one.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        match &self.0 {
+            Chosen::Endpoint(admission) => Some(admission.endpoint.id),
+            Chosen::Handler(_) => None,
+        }
+    }
+}
+
+/// Waits for a response's headers.
+async fn within<T>(
+    sending: impl Future<Output = Result<T, Box<Failed>>>,
+    progress: Option<Arc<Progress>>,
+    patience: Duration,
+) -> Result<T, Box<Failed>> {
+    tokio::pin!(sending);
+    let sleep = tokio::time::sleep(patience);
+    tokio::pin!(sleep);
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut sending => return sent,
+            () = &mut sleep => match overdue(progress.as_deref(), patience) {
+                None => return Err(Box::new(Error::from(Reason::UpstreamTimeout).into())),
+                Some(later) => sleep.as_mut().reset(later),
+            },
         }
     }
 }

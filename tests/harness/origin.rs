@@ -1,7 +1,8 @@
 //! An upstream of raw TCP that keeps every byte it is sent, and answers as the test says.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -59,6 +60,7 @@ struct Shared {
     recording: Mutex<Recording>,
     changed: Condvar,
     stopped: AtomicBool,
+    sockets: Mutex<BTreeMap<u64, TcpStream>>,
 }
 
 impl Origin {
@@ -81,17 +83,27 @@ impl Origin {
     /// Hands each connection to `talk`; it is closed when that returns.
     #[must_use]
     pub fn talking(talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
-        Self::start(None, talk)
+        Self::talking_at(SocketAddr::from(([127, 0, 0, 1], 0)), talk)
+    }
+
+    /// As `talking`, at an address of the test's choice.
+    #[must_use]
+    pub fn talking_at(address: SocketAddr, talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
+        Self::start(address, None, talk)
     }
 
     /// As `talking`, under TLS; what is recorded is what went through the socket.
     #[must_use]
     pub fn talking_tls(tls: Arc<ServerConfig>, talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
-        Self::start(Some(tls), talk)
+        Self::start(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls), talk)
     }
 
-    fn start(tls: Option<Arc<ServerConfig>>, talk: impl Fn(&mut Conversation) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn start(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        talk: impl Fn(&mut Conversation) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::<Shared>::default();
         let (accepting, talk) = (Arc::clone(&shared), Arc::new(talk));
@@ -101,10 +113,26 @@ impl Origin {
                     return;
                 }
                 let (shared, talk, tls) = (Arc::clone(&accepting), Arc::clone(&talk), tls.clone());
-                std::thread::spawn(move || talk(&mut Conversation::new(socket, shared, tls)));
+                std::thread::spawn(move || {
+                    let open = shared.open(&socket);
+                    talk(&mut Conversation::new(socket, Arc::clone(&shared), tls));
+                    shared.sockets.lock().unwrap().remove(&open);
+                });
             }
         });
         Self { address, shared }
+    }
+
+    /// Listens no longer, and closes every connection.
+    pub fn stop(&self) {
+        if !self.shared.stopped.swap(true, Ordering::SeqCst) {
+            // The accepting thread looks at `stopped` once a connection wakes it.
+            drop(TcpStream::connect(self.address));
+        }
+        for socket in self.shared.sockets.lock().unwrap().values() {
+            // It may be closed already.
+            drop(socket.shutdown(Shutdown::Both));
+        }
     }
 
     /// `http://` and the address.
@@ -131,9 +159,7 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        // The accepting thread looks at `stopped` once a connection wakes it.
-        drop(TcpStream::connect(self.address));
+        self.stop();
     }
 }
 
@@ -194,6 +220,14 @@ impl Conversation {
 }
 
 impl Shared {
+    /// Remembers a socket until its conversation is over.
+    fn open(&self, socket: &TcpStream) -> u64 {
+        let mut sockets = self.sockets.lock().unwrap();
+        let number = sockets.last_key_value().map_or(0, |(last, _)| last + 1);
+        sockets.insert(number, socket.try_clone().unwrap());
+        number
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Recording) -> T) -> T {
         let result = change(&mut self.recording.lock().unwrap());
         self.changed.notify_all();

@@ -126,7 +126,7 @@ fn each_power_has_one_home() {
         ("Framer", &["body", "proxy/body"]),
         ("StatusCode::INTERNAL_SERVER_ERROR", &["error", "admin", "exchange/reply", "mock"]),
         ("std::env::", &["main"]),
-        ("rustls::ClientConfig", &["upstream"]),
+        ("ClientConfig::builder", &["upstream"]),
     ];
     for (word, allowed) in rules {
         let (inside, outside) = outside(word, allowed);

@@ -54,6 +54,7 @@ pub(super) fn run(args: &RunArgs, mut environment: Environment, log: Vec<String>
         }
     };
     let config = snapshot.config.clone();
+    runtime.block_on(reload::resolve(&snapshot));
     let access_log = AccessLog::start(&config.access_log.to)?;
     let gateway = Arc::new(Gateway::new(snapshot, shared, access_log));
     let workers = args.workers.map_or_else(cores, std::num::NonZeroUsize::get);

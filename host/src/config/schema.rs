@@ -129,11 +129,15 @@ fn is_plain(error: &ValidationError<'_>) -> bool {
     !matches!(error.kind(), ValidationErrorKind::Constant { .. } | ValidationErrorKind::Enum { .. })
 }
 
-/// The name of what is wrong: the last part of its pointer.
+/// The name of what is wrong: the last part of its pointer, and of which list it is an element.
 fn subject(error: &ValidationError<'_>) -> String {
-    match error.instance_path().to_string().rsplit_once('/') {
-        Some((_, name)) => format!("{:?}", name.replace("~1", "/").replace("~0", "~")),
-        None => "the configuration".to_owned(),
+    let pointer = error.instance_path().to_string();
+    let mut parts = pointer.rsplit('/').map(|part| part.replace("~1", "/").replace("~0", "~"));
+    let (name, parent) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match name.parse::<usize>() {
+        _ if pointer.is_empty() => "the configuration".to_owned(),
+        Ok(index) if !parent.is_empty() => format!("{parent:?}, element {},", index + 1),
+        _ => format!("{name:?}"),
     }
 }
 

@@ -6,48 +6,44 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::balance::BalanceConfig;
+use super::discovery::{DnsConfig, EndpointConfig};
+use super::resilience::{HealthConfig, OutliersConfig, RetriesConfig};
 use super::value::{ByteCount, Period};
 
-/// A named group of endpoints that take turns, or a component in their place.
+/// A named group of endpoints that share the requests, or a component in their place.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct UpstreamConfig {
     /// The endpoints: at least one, or a `component`.
-    #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
     /// A component that answers in the gateway itself, in place of endpoints. Of what is for endpoints only `policies`,
     /// `headers`, `pass_host`, `timeouts.first_byte` and `timeouts.idle` mean something then.
-    #[serde(default)]
     pub component: Option<ComponentConfig>,
     /// The chain that runs once an attempt, after the route's.
-    #[serde(default)]
     pub policies: Vec<String>,
     /// The protocol spoken to the endpoints.
-    #[serde(default)]
     pub protocol: UpstreamProtocol,
+    /// How one of the endpoints is chosen.
+    pub balance: BalanceConfig,
+    /// Checks of the endpoints, beside what their requests tell. None if absent.
+    pub health: Option<HealthConfig>,
+    /// Takes endpoints out that fail.
+    pub outliers: OutliersConfig,
+    /// Sends requests again where that is safe.
+    pub retries: RetriesConfig,
+    /// How the names of endpoints are looked up.
+    pub dns: DnsConfig,
     /// TLS towards `https` endpoints.
-    #[serde(default)]
     pub tls: UpstreamTlsConfig,
     /// Headers set on every request after all policies: credentials above all.
-    #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Whether the client's `Host` is passed on; else the endpoint's own is sent.
-    #[serde(default)]
     pub pass_host: bool,
     /// Waits that end.
-    #[serde(default)]
     pub timeouts: UpstreamTimeouts,
     /// Idle connections kept for reuse, each endpoint and worker.
-    #[serde(default = "default_idle_connections")]
     pub idle_connections: usize,
-}
-
-/// One endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointConfig {
-    /// `http://HOST[:PORT]` or `https://HOST[:PORT]`, with no path.
-    pub url: String,
 }
 
 /// A component of the standard `wasi:http` 0.2 that answers requests, a new instance for each. It needs a gateway that
@@ -117,6 +113,27 @@ pub struct UpstreamTimeouts {
     pub keep_alive: Period,
 }
 
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            component: None,
+            policies: Vec::new(),
+            protocol: UpstreamProtocol::default(),
+            balance: BalanceConfig::default(),
+            health: None,
+            outliers: OutliersConfig::default(),
+            retries: RetriesConfig::default(),
+            dns: DnsConfig::default(),
+            tls: UpstreamTlsConfig::default(),
+            headers: BTreeMap::new(),
+            pass_host: false,
+            timeouts: UpstreamTimeouts::default(),
+            idle_connections: 64,
+        }
+    }
+}
+
 impl Default for UpstreamTimeouts {
     fn default() -> Self {
         Self {
@@ -141,9 +158,5 @@ fn default_cpu() -> Period {
 }
 
 fn default_concurrency() -> usize {
-    64
-}
-
-fn default_idle_connections() -> usize {
     64
 }

@@ -4,36 +4,10 @@ use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use serde::{Serialize, Serializer};
 
 use super::canonical::is_authority;
 use super::fields::{self, FieldsError, Section};
-use super::{Exchange, Stage};
-
-/// One value of metadata or of a property.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Scalar {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(f64),
-    /// A truth.
-    Boolean(bool),
-}
-
-impl Serialize for Scalar {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Boolean(boolean) => serializer.serialize_bool(*boolean),
-            // A count is written as one.
-            Self::Number(number) => match format!("{number}").parse::<i64>() {
-                Ok(whole) => serializer.serialize_i64(whole),
-                Err(_) => serializer.serialize_f64(*number),
-            },
-        }
-    }
-}
+use super::{Exchange, Scalar, Stage};
 
 /// Why something could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +41,7 @@ pub(super) enum Undo {
 /// A header that a policy wants the response to have, once there is one.
 #[derive(Debug, Clone)]
 pub(super) struct WaitingHeader {
-    policy: u32,
+    pub(super) policy: u32,
     name: HeaderName,
     value: HeaderValue,
 }

@@ -9,15 +9,17 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::retry::{Tried, Tries};
 use super::run::{REQUEST_ID, Run};
+use super::wish::Wishes;
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
 use crate::body::{Body, Framing, Release, Source, gather};
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
 use crate::plugin::{CallBody, Flow, Phase};
 use crate::snapshot::{Route, UpstreamEntry};
-use crate::telemetry::UpstreamLabels;
-use crate::upstream::{self, Outgoing};
+use crate::telemetry::{AttemptLabels, RetryLabels};
+use crate::upstream::{self, Outgoing, Upstream};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -29,39 +31,105 @@ pub(super) fn chosen(run: &Run, route: &Route) -> Arc<UpstreamEntry> {
     found.unwrap_or(&route.default).clone()
 }
 
-/// Sends the request and makes the answer of what comes back.
-pub(super) async fn send(run: &mut Run, route: &Arc<Route>, mut body: Body) -> Result<Answer, Error> {
+/// Sends the request, once more where that is safe, and makes the answer of what comes back.
+pub(super) async fn send(run: &mut Run, route: &Arc<Route>, body: Body) -> Result<Answer, Error> {
     let entry = chosen(run, route);
+    let upstream = &entry.upstream;
+    let mut tries = Tries::new(upstream);
+    let mut body = keep(run, &entry, body).await?;
+    // Each attempt begins with what the route's chain left.
+    let original = (upstream.config.retries.count > 0 && !entry.chain.is_empty()).then(|| run.held.request.clone());
+    let wishes = Wishes::of(&run.held, upstream);
+    loop {
+        let kept = body.in_memory();
+        let tried = match attempt(run, route, &entry, (body, &wishes, &tries)).await? {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Tried(tried) => tried,
+        };
+        let left = left(run.deadline(false));
+        let pause = tries.again(
+            upstream,
+            &tried,
+            (&run.held.request.method, kept.is_some()),
+            (run.held.endpoint.as_ref(), left),
+        );
+        let Some(pause) = pause else {
+            let upstream::Answer { response, release } = tried?;
+            let mut answer = receive(run, route, &entry, response, release).await?;
+            wishes.keep(upstream, run.endpoint_id, run.held.request.scheme == "https", &mut answer.head);
+            return Ok(answer);
+        };
+        count_again(run, upstream, &tried);
+        body = match (tried, kept) {
+            (_, Some(kept)) => Body::full(kept),
+            (Err(failed), None) => failed.unsent.map(|(_, body)| body).unwrap_or_default(),
+            (Ok(_), None) => Body::empty(),
+        };
+        tokio::time::sleep(pause).await;
+        run.held.begin_attempt(original.as_ref(), entry.chain.policies().map(|policy| policy.id));
+    }
+}
+
+/// What an attempt came to.
+enum Attempt {
+    /// A policy answered.
+    Answered(Answer),
+    /// The request went out, or should have.
+    Tried(Tried),
+}
+
+/// Through the upstream's chain to one of its endpoints.
+async fn attempt(
+    run: &mut Run,
+    route: &Arc<Route>,
+    entry: &UpstreamEntry,
+    (mut body, wishes, tries): (Body, &Wishes, &Tries),
+) -> Result<Attempt, Error> {
     run.held.attempt += 1;
-    let target = entry.upstream.pick()?.clone();
-    run.held.endpoint = Some(target.address().clone());
+    let picked = entry.upstream.pick(&wishes.wish(&tries.tried))?;
+    run.held.endpoint = Some(picked.address().clone());
+    run.endpoint_id = picked.id();
     let chain = &entry.chain;
     if let Flow::Answer(reply, _) = chain.on_request(&mut run.held).await? {
         let answer = run.reply(*reply);
-        return see_out(run, route, answer, route.chain.len()).await;
+        return see_out(run, route, answer, route.chain.len()).await.map(Attempt::Answered);
     }
     if chain.wants(Phase::OnRequestBody, &run.held) {
         let max = run.body_max(route);
         let mut content = gather_request(run, body, chain, max).await?;
         if let Flow::Answer(reply, _) = chain.on_request_body(&mut run.held, &mut content).await? {
             let answer = run.reply(*reply);
-            return see_out(run, route, answer, route.chain.len()).await;
+            return see_out(run, route, answer, route.chain.len()).await.map(Attempt::Answered);
         }
         body = keep_request_body(run, content);
     }
-    let mut outgoing = outgoing(&run.held, &entry, &body);
-    if [&entry.chain, &route.chain].iter().any(|chain| chain.has(Phase::OnResponseBody) || chain.has(Phase::OnEvent)) {
+    let mut outgoing = outgoing(&run.held, entry, &body);
+    if [chain, &route.chain].iter().any(|chain| chain.has(Phase::OnResponseBody) || chain.has(Phase::OnEvent)) {
         // What policies are to read must come as it is, and whole.
         outgoing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         outgoing.headers.remove(RANGE);
     }
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
-    let sent = entry.upstream.send(&target, outgoing, body).await;
+    let patience = entry.upstream.config.retries.try_timeout.map(|patience| patience.0);
+    let sent = entry.upstream.send(picked, outgoing, body, patience).await;
     run.first_byte = Some(Instant::now());
-    count(run, &entry, &sent);
-    let upstream::Answer { response, release } = sent?;
-    receive(run, route, &entry, response, release).await
+    count(run, entry, &sent);
+    Ok(Attempt::Tried(sent))
+}
+
+/// Holds a body that may have to be sent again, if it is small enough.
+async fn keep(run: &Run, entry: &UpstreamEntry, body: Body) -> Result<Body, Error> {
+    let retries = &entry.upstream.config.retries;
+    let method = run.held.request.method.as_str();
+    let length = run.held.request.content_length.filter(|length| *length <= retries.body.0);
+    let may_repeat = retries.count > 0 && retries.methods.iter().any(|other| other == method);
+    match length {
+        Some(length) if may_repeat && body.in_memory().is_none() => {
+            gather(body, length, Reason::BodyTooLarge).await.map(Body::full)
+        }
+        _ => Ok(body),
+    }
 }
 
 /// The request as it goes out: the canonical one, and what the gateway itself has to say.
@@ -102,9 +170,16 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     Outgoing { method: request.method.clone(), target: request.target(), authority, headers }
 }
 
-fn count(run: &Run, entry: &UpstreamEntry, sent: &Result<upstream::Answer, Error>) {
-    let labels = UpstreamLabels { upstream: entry.upstream.name.to_string(), outcome: upstream::Answer::outcome(sent) };
+fn count(run: &Run, entry: &UpstreamEntry, sent: &Tried) {
+    let labels = AttemptLabels { upstream: entry.upstream.name.to_string(), outcome: upstream::Answer::outcome(sent) };
     run.gateway.shared.metrics.upstream_attempts.get_or_create(&labels).inc();
+}
+
+fn count_again(run: &Run, upstream: &Upstream, tried: &Tried) {
+    let after = upstream::Answer::outcome(tried);
+    let labels = RetryLabels { upstream: upstream.name.to_string(), after };
+    run.gateway.shared.metrics.upstream_retries.get_or_create(&labels).inc();
+    tracing::debug!(id = run.id, upstream = &*upstream.name, after, "sent again");
 }
 
 /// The response back through both chains.

@@ -34,6 +34,8 @@ pub struct Run {
     pub route: Option<Arc<Route>>,
     pub(super) id: String,
     pub(super) peer: Arc<Peer>,
+    /// The endpoint of the newest attempt, as a number.
+    pub(super) endpoint_id: Option<u64>,
     pub(super) upstream_started: Option<Instant>,
     pub(super) first_byte: Option<Instant>,
     pub(super) bytes_out: u64,
@@ -67,6 +69,7 @@ impl Run {
             route: None,
             id,
             peer: connection.peer.clone(),
+            endpoint_id: None,
             upstream_started: None,
             first_byte: None,
             bytes_out: 0,

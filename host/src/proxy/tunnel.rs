@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::attempt::{chosen, clean_response, outgoing};
 use super::gateway::Connection;
 use super::run::Run;
+use super::wish::Wishes;
 use super::{Answer, AnswerBody};
 use crate::body::Body;
 use crate::error::{Error, Reason};
@@ -29,15 +30,16 @@ pub(super) async fn open(
     let client = upgrade.ok_or(Reason::UpgradeRefused)?;
     let entry = chosen(run, route);
     run.held.attempt += 1;
-    let target = entry.upstream.pick()?.clone();
-    run.held.endpoint = Some(target.address().clone());
+    let wishes = Wishes::of(&run.held, &entry.upstream);
+    let picked = entry.upstream.pick(&wishes.wish(&[]))?;
+    run.held.endpoint = Some(picked.address().clone());
     if let Flow::Answer(reply, _) = entry.chain.on_request(&mut run.held).await? {
         return Ok(run.reply(*reply));
     }
     let outgoing = outgoing(&run.held, &entry, &Body::empty());
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
-    let mut response = entry.upstream.upgrade(&target, outgoing).await?;
+    let (mut response, release) = entry.upstream.upgrade(picked, outgoing).await?;
     run.first_byte = Some(Instant::now());
     let upstream = hyper::upgrade::on(&mut response);
     let (parts, incoming) = response.into_parts();
@@ -52,7 +54,7 @@ pub(super) async fn open(
     }
     let head = run.held.response.clone().ok_or_else(|| Error::new(Reason::Internal, "the response is gone"))?;
     if !switched {
-        let body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, None);
+        let body = Body::from_upstream(incoming, entry.upstream.config.timeouts.idle.0, Some(release));
         return Ok(Answer { head, body: AnswerBody::Plain(body) });
     }
     connection.tunnel.store(true, Ordering::Relaxed);
@@ -65,6 +67,7 @@ pub(super) async fn open(
         if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
             join(client, upstream, until).await;
         }
+        release();
         gateway.shared.metrics.in_flight.dec();
         connection.in_flight.fetch_sub(1, Ordering::Relaxed);
     });

@@ -13,7 +13,7 @@ use crate::error::Reason;
 use crate::proxy::Gateway;
 use crate::services::{KeySet, Verifier};
 use crate::snapshot::Snapshot;
-use crate::upstream::Outgoing;
+use crate::upstream::{Outgoing, Wish};
 
 /// How often it is checked whether a key set is due.
 const TICK: Duration = Duration::from_millis(250);
@@ -58,11 +58,12 @@ pub(super) fn start(gateway: &Arc<Gateway>, runtime: &tokio::runtime::Handle) {
 async fn refresh_keys(snapshot: &Snapshot, verifier: &Verifier) -> Result<(), String> {
     let KeySource::JwksUpstream { upstream, path, .. } = &verifier.config.keys else { return Ok(()) };
     let entry = snapshot.upstreams.get(upstream).ok_or_else(|| format!("there is no upstream {upstream:?}"))?;
-    let chosen = entry.upstream.pick().map_err(|error| error.to_string())?.clone();
+    let chosen = entry.upstream.pick(&Wish::default()).map_err(|error| error.to_string())?;
     let headers: HeaderMap = entry.upstream.headers.iter().cloned().collect();
     let outgoing = Outgoing { method: Method::GET, target: path.clone(), authority: None, headers };
     let fetched = tokio::time::timeout(PATIENCE, async {
-        let answer = entry.upstream.send(&chosen, outgoing, Body::empty()).await.map_err(|error| error.to_string())?;
+        let sent = entry.upstream.send(chosen, outgoing, Body::empty(), None).await;
+        let answer = sent.map_err(|failed| failed.error.to_string())?;
         if answer.response.status() != StatusCode::OK {
             return Err(format!("{upstream:?} answered {}", answer.response.status()));
         }

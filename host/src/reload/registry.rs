@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::image::{MANIFEST, MANIFEST_MAX};
 use crate::body::{Body, gather};
 use crate::config::{Digest, EndpointConfig, RegistryConfig, UpstreamConfig, UpstreamProtocol};
-use crate::error::Reason;
+use crate::error::{Error, Reason};
 use crate::telemetry::Metrics;
-use crate::upstream::{Answer, Outgoing, Upstream};
+use crate::upstream::{Answer, Outgoing, Upstream, Wish};
 
 /// One image in a registry.
 pub(super) struct Registry<'a> {
@@ -118,15 +118,12 @@ impl<'a> Registry<'a> {
             bail!("{url} is not https, and `insecure` is for loopback addresses only");
         }
         let config = UpstreamConfig {
-            endpoints: vec![EndpointConfig { url: origin_of(url)? }],
-            component: None,
-            policies: Vec::new(),
+            endpoints: vec![EndpointConfig::at(origin_of(url)?)],
             protocol: UpstreamProtocol::Http1,
             tls: self.config.tls.clone(),
-            headers: std::collections::BTreeMap::new(),
-            pass_host: false,
             timeouts: self.config.timeouts.clone(),
             idle_connections: 0,
+            ..UpstreamConfig::default()
         };
         let upstream = Upstream::build(&self.config.image, &config, self.folder, self.metrics);
         let upstream = upstream.map_err(|faults| {
@@ -137,8 +134,11 @@ impl<'a> Registry<'a> {
         headers.extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         let outgoing = Outgoing { method: Method::GET, target, authority: None, headers };
-        let chosen = upstream.pick()?.clone();
-        upstream.send(&chosen, outgoing, Body::empty()).await.with_context(|| url.to_owned())
+        let upstream = Arc::new(upstream);
+        upstream.resolve().await;
+        let picked = upstream.pick(&Wish::default())?;
+        let sent = upstream.send(picked, outgoing, Body::empty(), None).await;
+        sent.map_err(Error::from).with_context(|| url.to_owned())
     }
 
     /// What satisfies a challenge.

@@ -31,6 +31,31 @@ pub struct Status {
     pub policies: Vec<PolicyStatus>,
     /// Token verifiers and their keys.
     pub verifiers: Vec<VerifierStatus>,
+    /// Upstreams and their endpoints, as they are when they are asked about.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// An upstream.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its endpoints; none of a component.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndpointStatus {
+    /// `host:port`, or the path of a socket.
+    pub address: String,
+    /// `usable`, `unhealthy` (its checks say so), `ejected` (its requests failed) or `probing` (a few requests may show
+    /// that it is well again).
+    pub state: &'static str,
+    /// Requests under way.
+    pub active: usize,
+    /// The addresses behind its name; none while it is not known.
+    pub addresses: Vec<String>,
 }
 
 /// Why a configuration does not serve, and since when.
@@ -97,6 +122,21 @@ pub struct VerifierStatus {
     pub keys: Option<usize>,
 }
 
+/// The upstreams of a snapshot.
+#[must_use]
+pub fn endpoints(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
+    let upstreams = snapshot.upstreams.iter().map(|(name, entry)| {
+        let endpoints = entry.upstream.endpoints().into_iter().map(|endpoint| EndpointStatus {
+            address: endpoint.address.to_string(),
+            state: endpoint.state().word(),
+            active: endpoint.active(),
+            addresses: endpoint.addresses(),
+        });
+        UpstreamStatus { name: name.clone(), endpoints: endpoints.collect() }
+    });
+    upstreams.collect()
+}
+
 impl Status {
     pub(super) fn of(snapshot: &Snapshot, loaded: &Loaded, last_error: Option<LastError>) -> Self {
         let policies = snapshot.policies.iter().map(|(name, policy)| PolicyStatus {
@@ -121,6 +161,7 @@ impl Status {
             verifiers: verifiers
                 .map(|(name, verifier)| VerifierStatus { name: name.clone(), keys: verifier.key_count() })
                 .collect(),
+            upstreams: endpoints(snapshot),
         }
     }
 

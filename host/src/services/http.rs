@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::{Body, Content, gather};
 use crate::error::{Error, Reason};
-use crate::telemetry::{Metrics, UpstreamLabels};
-use crate::upstream::{Answer, Outgoing, Upstream};
+use crate::telemetry::{AttemptLabels, Metrics};
+use crate::upstream::{Answer, Outgoing, Upstream, Wish};
 
 /// Calls out of one policy.
 #[derive(Debug)]
@@ -172,10 +172,10 @@ impl OutboundRequest {
         if needs_length || !body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let chosen = upstream.pick()?.clone();
+        let picked = upstream.pick(&Wish::default())?;
         let outgoing = Outgoing { method, target, authority: None, headers };
-        let sent = upstream.send(&chosen, outgoing, Body::full(body)).await;
-        let labels = UpstreamLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
+        let sent = upstream.send(picked, outgoing, Body::full(body), None).await;
+        let labels = AttemptLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
         metrics.upstream_attempts.get_or_create(&labels).inc();
         let Answer { response, release } = sent?;
         let (parts, incoming) = response.into_parts();

@@ -84,8 +84,8 @@ impl Snapshot {
         let mut builder = Builder { inputs, config, shared, faults };
         let secrets = builder.secrets();
         let verifiers = builder.verifiers(&secrets);
-        let mut endpoints = builder.endpoints();
-        let components = builder.components(&mut endpoints);
+        let mut endpoints = builder.endpoints(&secrets);
+        let components = builder.components(&mut endpoints, &secrets);
         let powers = builder.powers((&secrets, &verifiers), &endpoints);
         let policies = builder.policies(&powers);
         let upstreams = builder.upstreams(endpoints, &policies);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::build::{Builder, in_parallel};
 use crate::config::{ComponentConfig, UpstreamConfig, unknown};
 use crate::plugin::{Component, ComponentInputs, SharedPlugin};
+use crate::services::{Secret, Secrets};
 use crate::upstream::Upstream;
 
 /// A component to be made.
@@ -18,7 +19,7 @@ struct Wanted {
 
 impl Builder<'_> {
     /// The upstreams with endpoints, without their chains: policies and components may call them.
-    pub(super) fn endpoints(&mut self) -> BTreeMap<String, Arc<Upstream>> {
+    pub(super) fn endpoints(&mut self, secrets: &Secrets) -> BTreeMap<String, Arc<Upstream>> {
         let mut upstreams = BTreeMap::new();
         for (name, config) in self.config.upstreams.clone() {
             match (config.endpoints.is_empty(), config.component.is_some()) {
@@ -32,7 +33,7 @@ impl Builder<'_> {
                     self.fault(format!("/upstreams/{name}"), format!("upstream {name:?}: {message}"));
                 }
                 (false, false) => {
-                    if let Some(upstream) = self.upstream(&name, &config, None) {
+                    if let Some(upstream) = self.upstream(&name, &config, (None, secrets)) {
                         upstreams.insert(name, upstream);
                     }
                 }
@@ -46,10 +47,15 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         config: &UpstreamConfig,
-        component: Option<Arc<Component>>,
+        (component, secrets): (Option<Arc<Component>>, &Secrets),
     ) -> Option<Arc<Upstream>> {
+        let secret = self.affinity_secret(name, config, secrets)?;
         match Upstream::build(name, config, self.folder(), &self.shared.metrics) {
             Ok(upstream) => {
+                let upstream = match secret {
+                    Some(secret) => upstream.signing_with(secret),
+                    None => upstream,
+                };
                 let upstream = match component {
                     Some(component) => upstream.handled_by(component),
                     None => upstream,
@@ -67,10 +73,30 @@ impl Builder<'_> {
         }
     }
 
+    /// The secret that cookies of affinity are signed with; none at all if it is not there.
+    #[expect(clippy::option_option, reason = "a fault is not the same as no secret")]
+    fn affinity_secret<'s>(
+        &mut self,
+        name: &str,
+        config: &UpstreamConfig,
+        secrets: &'s Secrets,
+    ) -> Option<Option<&'s [u8]>> {
+        let Some(wanted) = config.balance.affinity.as_ref().and_then(|affinity| affinity.secret.as_ref()) else {
+            return Some(None);
+        };
+        let found = secrets.0.get(wanted).map(Secret::bytes);
+        if found.is_none() && !self.declares("secrets", wanted) {
+            let message = unknown("secret", wanted, secrets.0.keys().map(String::as_str));
+            self.fault(format!("/upstreams/{name}/balance/affinity/secret"), format!("upstream {name:?}: {message}"));
+        }
+        found.map(Some)
+    }
+
     /// The components, and to the upstreams with endpoints those that they serve.
     pub(super) fn components(
         &mut self,
         upstreams: &mut BTreeMap<String, Arc<Upstream>>,
+        secrets: &Secrets,
     ) -> BTreeMap<String, Arc<Component>> {
         let mut wanted = Vec::new();
         for (name, upstream) in self.config.upstreams.clone() {
@@ -96,7 +122,7 @@ impl Builder<'_> {
             let config = self.config.upstreams.get(&name).cloned();
             match (built, config) {
                 (Ok(component), Some(config)) => {
-                    if let Some(upstream) = self.upstream(&name, &config, Some(component.clone())) {
+                    if let Some(upstream) = self.upstream(&name, &config, (Some(component.clone()), secrets)) {
                         upstreams.insert(name.clone(), upstream);
                     }
                     components.insert(name, component);

@@ -50,16 +50,43 @@ pub struct CallLabels {
 
 /// An attempt at an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamLabels {
+pub struct AttemptLabels {
     /// The upstream's name.
     pub upstream: String,
     /// The class of its status (`2xx`), or the reason code.
     pub outcome: &'static str,
 }
 
-/// A component as an upstream.
+/// Endpoints of an upstream in a state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ComponentLabels {
+pub struct EndpointLabels {
+    /// The upstream's name.
+    pub upstream: String,
+    /// `usable`, `unhealthy`, `ejected` or `probing`.
+    pub state: &'static str,
+}
+
+/// A look-up of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LookupLabels {
+    /// The upstream's name.
+    pub upstream: String,
+    /// `found`, `failed` (the last addresses serve on), or `expired` (they are too old for that).
+    pub result: &'static str,
+}
+
+/// A request that was sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RetryLabels {
+    /// The upstream that it is sent to now.
+    pub upstream: String,
+    /// The reason code, or the class of the status, of the try before.
+    pub after: &'static str,
+}
+
+/// An upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
     /// The upstream's name.
     pub upstream: String,
 }
@@ -86,11 +113,19 @@ pub struct Metrics {
     /// Time in policies.
     pub policy_seconds: Family<CallLabels, Histogram>,
     /// Attempts at upstreams.
-    pub upstream_attempts: Family<UpstreamLabels, Counter>,
+    pub upstream_attempts: Family<AttemptLabels, Counter>,
+    /// Requests that were sent again.
+    pub upstream_retries: Family<RetryLabels, Counter>,
+    /// Endpoints by state.
+    pub upstream_endpoints: Family<EndpointLabels, Gauge>,
+    /// Ejections of endpoints.
+    pub upstream_ejections: Family<UpstreamLabels, Counter>,
+    /// Look-ups of upstreams' names.
+    pub dns_lookups: Family<LookupLabels, Counter>,
     /// Instances of components that serve now.
-    pub component_instances: Family<ComponentLabels, Gauge>,
+    pub component_instances: Family<UpstreamLabels, Gauge>,
     /// CPU time of components.
-    pub component_cpu_seconds: Family<ComponentLabels, Counter<f64, AtomicU64>>,
+    pub component_cpu_seconds: Family<UpstreamLabels, Counter<f64, AtomicU64>>,
     /// New connections to upstreams.
     pub upstream_connections: Counter,
     /// Client connections open now.
@@ -143,6 +178,10 @@ impl Default for Metrics {
             policy_calls: Family::default(),
             policy_seconds,
             upstream_attempts: Family::default(),
+            upstream_retries: Family::default(),
+            upstream_endpoints: Family::default(),
+            upstream_ejections: Family::default(),
+            dns_lookups: Family::default(),
             component_instances: Family::default(),
             component_cpu_seconds: Family::default(),
             upstream_connections: Counter::default(),
@@ -174,6 +213,10 @@ impl Metrics {
         registry.register("policy_calls", "Calls of policies", self.policy_calls.clone());
         registry.register("policy_seconds", "Time in policies", self.policy_seconds.clone());
         registry.register("upstream_attempts", "Attempts at upstreams", self.upstream_attempts.clone());
+        registry.register("upstream_retries", "Requests sent again", self.upstream_retries.clone());
+        registry.register("upstream_endpoints", "Endpoints by state", self.upstream_endpoints.clone());
+        registry.register("upstream_ejections", "Ejections of endpoints", self.upstream_ejections.clone());
+        registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());
         registry.register("component_instances", "Component instances serving", self.component_instances.clone());
         registry.register("component_cpu_seconds", "CPU time of components", self.component_cpu_seconds.clone());
         registry.register("upstream_connections", "New upstream connections", self.upstream_connections.clone());

@@ -1,44 +1,53 @@
 //! Opens connections: name look-up, TCP, TLS, HTTP.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::endpoint::{Connection, Endpoint, fault};
+use super::endpoint::{Connection, Endpoint, Place, fault};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
 use crate::error::{Error, Reason};
 
-/// How long the addresses of the last good look-up serve while look-ups fail.
-const STALE_ADDRESSES_MAX: Duration = Duration::from_secs(600);
+/// How long one address of several may take before the next one is tried as well.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The most bytes of a response's headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Place {
+    async fn dial(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // Every write here is a whole message part: waiting for more would only delay events.
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        }
+    }
+}
 
 impl Endpoint {
     /// A new connection of the protocol that is configured or that ALPN settles.
     pub(super) async fn connect(self: &Arc<Self>) -> Result<Connection, Error> {
-        let alpn: &[&[u8]] = match self.protocol {
-            UpstreamProtocol::Auto => &[b"h2", b"http/1.1"],
-            UpstreamProtocol::Http1 => &[b"http/1.1"],
-            UpstreamProtocol::Http2 => &[b"h2"],
-        };
-        let (stream, is_h2) = self.dial(alpn).await?;
-        if is_h2 || (self.tls.is_none() && self.protocol == UpstreamProtocol::Http2) {
+        let (protocol, epoch) = (self.terms.protocol, self.pool.epoch());
+        let (stream, is_h2) = self.dial(protocol).await?;
+        if is_h2 || (self.tls.is_none() && protocol == UpstreamProtocol::Http2) {
             let sender = self.start_http2(stream).await?;
-            self.share(sender.clone());
+            self.pool.share(sender.clone(), epoch);
             return Ok(Connection::Http2(sender));
         }
         let (sender, connection) =
@@ -53,7 +62,7 @@ impl Endpoint {
 
     /// A new HTTP/1.1 connection that may become a tunnel.
     pub(super) async fn connect_for_upgrade(&self) -> Result<http1::SendRequest<Body>, Error> {
-        let (stream, _) = self.dial(&[b"http/1.1"]).await?;
+        let (stream, _) = self.dial(UpstreamProtocol::Http1).await?;
         let (sender, connection) =
             http1_builder().handshake(TokioIo::new(stream)).await.map_err(|error| fault(&error))?;
         tokio::spawn(async move {
@@ -82,59 +91,53 @@ impl Endpoint {
         Ok(sender)
     }
 
+    /// Only connects, and closes again.
+    pub(super) async fn knock(&self) -> Result<(), Error> {
+        self.dial(self.terms.protocol).await.map(drop)
+    }
+
     /// A stream to the endpoint, and whether ALPN chose HTTP/2.
-    async fn dial(&self, alpn: &[&[u8]]) -> Result<(Box<dyn Stream>, bool), Error> {
-        let dialled = tokio::time::timeout(self.connect_timeout, async {
-            let stream = self.dial_tcp().await?;
-            let Some((config, name)) = &self.tls else {
-                return Ok((Box::new(stream) as Box<dyn Stream>, false));
+    async fn dial(&self, protocol: UpstreamProtocol) -> Result<(Box<dyn Stream>, bool), Error> {
+        let dialled = tokio::time::timeout(self.terms.connect_timeout, async {
+            let stream = self.dial_any().await?;
+            let Some((tls, name)) = &self.tls else { return Ok((stream, false)) };
+            let config = match protocol {
+                UpstreamProtocol::Auto => &tls.any,
+                UpstreamProtocol::Http1 => &tls.http1,
+                UpstreamProtocol::Http2 => &tls.http2,
             };
-            let mut config = rustls::ClientConfig::clone(config);
-            config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-            let connecting = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream).await;
+            let connecting = TlsConnector::from(config.clone()).connect(name.clone(), stream).await;
             let stream = connecting.map_err(|error| self.explain(&error))?;
-            let is_h2 = negotiated_h2(&stream);
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             Ok((Box::new(stream) as Box<dyn Stream>, is_h2))
         });
-        self.metrics.upstream_connections.inc();
+        self.terms.metrics.upstream_connections.inc();
         dialled.await.map_err(|_| Error::new(Reason::UpstreamTimeout, format!("connect to {}", self.address)))?
     }
 
-    async fn dial_tcp(&self) -> Result<TcpStream, Error> {
+    /// A stream to the first place that answers. Where one does not do so soon, the next one is tried beside it
+    /// (RFC 8305 §5).
+    async fn dial_any(&self) -> Result<Box<dyn Stream>, Error> {
+        let places = self.places.load_full();
+        let mut rest = places.iter();
+        let mut tried = FuturesUnordered::new();
         let mut last = None;
-        for address in self.addresses().await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Every write here is a whole message part: waiting for more would only delay events.
-                    stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
-                    return Ok(stream);
-                }
-                Err(error) => last = Some(error),
+        loop {
+            if let Some(place) = rest.next() {
+                tried.push(place.dial());
+            } else if tried.is_empty() {
+                let error = last.unwrap_or_else(|| io::Error::other("its name has no address that is known"));
+                return Err(self.unreachable(&error));
             }
-        }
-        let error = last.unwrap_or_else(|| io::Error::other("the name has no address"));
-        Err(self.unreachable(&error))
-    }
-
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
-        if let Ok(address) = self.host.parse() {
-            return Ok(vec![SocketAddr::new(address, self.port)]);
-        }
-        match tokio::net::lookup_host((self.host.as_str(), self.port)).await {
-            Ok(addresses) => {
-                let addresses: Vec<SocketAddr> = addresses.collect();
-                *self.resolved.lock() = Some((Instant::now(), addresses.clone()));
-                Ok(addresses)
-            }
-            Err(error) => {
-                let known = self.resolved.lock().clone();
-                match known {
-                    Some((since, addresses)) if since.elapsed() < STALE_ADDRESSES_MAX => {
-                        tracing::warn!(%error, host = self.host, "name look-up failed; using the last addresses");
-                        Ok(addresses)
-                    }
-                    _ => Err(self.unreachable(&error)),
-                }
+            let answered = if rest.as_slice().is_empty() {
+                tried.next().await
+            } else {
+                tokio::time::timeout(HEAD_START, tried.next()).await.ok().flatten()
+            };
+            match answered {
+                Some(Ok(stream)) => return Ok(stream),
+                Some(Err(error)) => last = Some(error),
+                None => {}
             }
         }
     }
@@ -148,10 +151,6 @@ impl Endpoint {
         let reason = if is_tls { Reason::UpstreamTls } else { Reason::UpstreamUnreachable };
         Error::new(reason, format!("{}: {error}", self.address))
     }
-}
-
-fn negotiated_h2(stream: &TlsStream<TcpStream>) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(b"h2")
 }
 
 fn http1_builder() -> http1::Builder {

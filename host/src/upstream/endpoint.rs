@@ -1,8 +1,14 @@
 //! One endpoint: its address, its connections, and sending a request on one of them.
 
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -10,31 +16,62 @@ use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::Outgoing;
+use super::check::Checks;
+use super::group::Admission;
 use super::pool::Pool;
-use super::{Answer, Outgoing};
+use super::site::Site;
+use super::standing::{Ejections, Standing, State};
+use super::tls::UpstreamTls;
 use crate::body::{Body, Release, Source};
-use crate::config::{UpstreamConfig, UpstreamProtocol};
-use crate::error::{Error, Reason};
+#[cfg(test)]
+use crate::config::{EndpointConfig, UpstreamConfig};
+use crate::config::{OutliersConfig, Resolution, UpstreamProtocol};
+use crate::error::{Blame, Error, Reason};
 use crate::telemetry::Metrics;
 
 /// One endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// `host:port`, for logs.
+    /// `host:port` or the path of a socket, for logs.
     pub address: Arc<str>,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// The same as a number.
+    pub(super) id: u64,
+    pub(super) weight: u32,
+    pub(super) priority: u8,
+    pub(super) labels: BTreeMap<String, String>,
+    /// Whether it is one of several behind a name, and goes when its address does.
+    pub(super) is_looked_up: bool,
+    pub(super) standing: Standing,
+    pub(super) checks: Mutex<Checks>,
+    /// Where connections go, in the order in which they are tried; none while its name is not resolved.
+    pub(super) places: ArcSwap<Vec<Place>>,
+    pub(super) tls: Option<(Arc<UpstreamTls>, ServerName<'static>)>,
+    pub(super) terms: Arc<Terms>,
+    authority: Authority,
+    pub(super) pool: Pool,
+}
+
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What the endpoints of an upstream have in common.
+#[derive(Debug)]
+pub(super) struct Terms {
     pub(super) protocol: UpstreamProtocol,
     pub(super) connect_timeout: Duration,
-    pub(super) resolved: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+    pub(super) keep_alive: Duration,
+    pub(super) idle_connections: usize,
+    pub(super) outliers: OutliersConfig,
+    pub(super) ejections: Arc<Ejections>,
     pub(super) metrics: Arc<Metrics>,
-    authority: Authority,
-    pool: Pool,
 }
 
 /// A connection of either protocol.
@@ -47,52 +84,60 @@ pub(super) enum Connection {
 const STALE_MAX: u32 = 2;
 
 impl Endpoint {
-    /// The endpoint of a URL.
-    ///
-    /// # Errors
-    /// What is wrong with the URL.
-    pub(super) fn parse(
-        url: &str,
-        config: &UpstreamConfig,
-        tls: Option<Arc<ClientConfig>>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{url:?} {what}: write http://HOST[:PORT] or https://HOST[:PORT]");
-        let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong("has another scheme")),
-        };
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(wrong("has a path"));
+    /// An endpoint of a site, at these places.
+    pub(super) fn new(site: &Site, address: &str, places: Vec<Place>, is_new: bool) -> Self {
+        let terms = site.terms.clone();
+        Self {
+            address: address.into(),
+            id: xxh3_64(address.as_bytes()),
+            weight: site.weight,
+            priority: site.priority,
+            labels: site.labels.clone(),
+            is_looked_up: site.resolution != Resolution::One,
+            checks: Mutex::default(),
+            standing: Standing::new(&terms.outliers, &terms.ejections, is_new),
+            places: ArcSwap::from_pointee(places),
+            tls: site.tls.clone(),
+            authority: site.authority.clone(),
+            pool: Pool::new(terms.idle_connections, terms.keep_alive),
+            terms,
         }
-        let authority = uri.authority().cloned().ok_or_else(|| wrong("has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("has a user name"));
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tls = match (secure, tls) {
-            (true, Some(tls)) => {
-                let name = config.tls.server_name.clone().unwrap_or_else(|| host.clone());
-                Some((tls, ServerName::try_from(name).map_err(|_| wrong("has no name that a certificate could have"))?))
-            }
-            (true, None) => return Err(wrong("needs TLS, which could not be set up")),
-            (false, _) => None,
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(host: &str, weight: u32) -> Self {
+        Self::for_tests_in(host, weight, &Arc::default())
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests_in(host: &str, weight: u32, ejections: &Arc<Ejections>) -> Self {
+        let config = UpstreamConfig::default();
+        let site = EndpointConfig { weight, ..EndpointConfig::at(format!("http://{host}")) };
+        let site =
+            Site::parse(&site, &config, (None, &Arc::new(Terms::of(&config, ejections, &Arc::default())))).unwrap();
+        Self::new(&site, &format!("{host}:80"), Vec::new(), false)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.standing.state()
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.standing.active.load(Ordering::Relaxed)
+    }
+
+    /// Where its connections go.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let text = |place: &Place| match place {
+            Place::Tcp(address) => address.to_string(),
+            Place::Unix(path) => path.display().to_string(),
         };
-        Ok(Self {
-            address: format!("{host}:{port}").into(),
-            host,
-            port,
-            tls,
-            protocol: config.protocol,
-            connect_timeout: config.timeouts.connect.0,
-            resolved: Mutex::new(None),
-            metrics: metrics.clone(),
-            authority,
-            pool: Pool::new(config.idle_connections, config.timeouts.keep_alive.0),
-        })
+        self.places.load().iter().map(text).collect()
     }
 
     pub(super) fn sweep(&self) {
@@ -100,35 +145,38 @@ impl Endpoint {
     }
 
     /// Sends on an idle connection, or on a new one where there is none or it turned out stale.
-    pub(super) async fn send(self: &Arc<Self>, outgoing: Outgoing, body: Body) -> Result<Answer, Error> {
+    pub(super) async fn send(self: &Arc<Self>, outgoing: Outgoing, body: Body) -> Result<Sent, Box<Failed>> {
         // RFC 9110 §9.2.2: what was perhaps received may be sent again only if that changes nothing.
         let idempotent = matches!(outgoing.method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_empty();
         let mut message = (outgoing, body);
         let mut stale = 0;
         loop {
+            let epoch = self.pool.epoch();
             let reused = (stale < STALE_MAX).then(|| self.reusable()).flatten();
             let is_reused = reused.is_some();
             let connection = match reused {
                 Some(connection) => connection,
-                None => self.connect().await?,
+                None => match self.connect().await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(Failed::unsent(error, message)),
+                },
             };
             let spare = (is_reused && idempotent).then(|| message.0.clone());
-            let failed = match self.send_on(connection, message).await {
-                Ok(answer) => return Ok(answer),
+            let failed = match self.send_on((connection, epoch), message).await {
+                Ok(sent) => return Ok(sent),
                 Err(failed) => failed,
             };
-            let failed = *failed;
-            message = match (failed.unsent, spare) {
-                (Some(unsent), _) if is_reused => unsent,
-                (None, Some(spare)) => (spare, Body::empty()),
-                _ => return Err(failed.error),
+            message = match (*failed, spare) {
+                (Failed { unsent: Some(unsent), .. }, _) if is_reused => unsent,
+                (Failed { unsent: None, .. }, Some(spare)) => (spare, Body::empty()),
+                (failed, _) => return Err(Box::new(failed)),
             };
             stale += 1;
         }
     }
 
     fn reusable(&self) -> Option<Connection> {
-        if self.protocol == UpstreamProtocol::Http1 {
+        if self.terms.protocol == UpstreamProtocol::Http1 {
             return self.pool.take().map(Connection::Http1);
         }
         self.pool.shared().map(Connection::Http2).or_else(|| self.pool.take().map(Connection::Http1))
@@ -136,27 +184,25 @@ impl Endpoint {
 
     async fn send_on(
         self: &Arc<Self>,
-        connection: Connection,
+        (connection, epoch): (Connection, u64),
         message: (Outgoing, Body),
-    ) -> Result<Answer, Box<Failed>> {
+    ) -> Result<Sent, Box<Failed>> {
         match connection {
             Connection::Http1(mut sender) => {
                 let request = self.http1_request(message)?;
                 let response =
                     sender.try_send_request(request).await.map_err(|failed| Failed::new(failed, &self.address))?;
-                let endpoint = self.clone();
-                let release: Release = Box::new(move || endpoint.pool.give_back(sender));
-                Ok(Answer { response: response.map(Source::from), release: Some(release) })
+                Ok(Sent { response: response.map(Source::from), sender: Some((sender, epoch)) })
             }
             Connection::Http2(mut sender) => {
                 if let Err(error) = sender.ready().await {
-                    return Err(Box::new(Failed { error: fault(&error), unsent: Some(message) }));
+                    return Err(Failed::unsent(fault(&error), message));
                 }
                 let request = self.http2_request(message)?;
                 let response =
                     sender.try_send_request(request).await.map_err(|failed| Failed::new(failed, &self.address))?;
-                self.pool.share(sender);
-                Ok(Answer { response: response.map(Source::from), release: None })
+                self.pool.share(sender, epoch);
+                Ok(Sent { response: response.map(Source::from), sender: None })
             }
         }
     }
@@ -199,20 +245,64 @@ impl Endpoint {
         Ok(request)
     }
 
-    pub(super) fn share(&self, sender: http2::SendRequest<Body>) {
-        self.pool.share(sender);
+    /// Its connections go to these places from here on.
+    pub(super) fn move_to(&self, places: &[Place]) {
+        let before = self.places.swap(Arc::new(places.to_vec()));
+        if before.iter().any(|place| !places.contains(place)) {
+            self.pool.clear();
+        }
     }
 }
 
-/// A request that got no response, and the request itself if none of it was sent.
-struct Failed {
-    error: Error,
-    unsent: Option<(Outgoing, Body)>,
+/// A response, and the connection that is free once it is read.
+pub(super) struct Sent {
+    pub(super) response: Response<Source>,
+    sender: Option<(http1::SendRequest<Body>, u64)>,
+}
+
+impl Sent {
+    /// The response, and what is to happen after its last byte: until then the request counts as under way.
+    pub(super) fn into_parts(self, admission: Admission) -> (Response<Source>, Release) {
+        let Self { response, sender } = self;
+        let release: Release = Box::new(move || {
+            if let Some((sender, epoch)) = sender {
+                admission.endpoint.pool.give_back(sender, epoch);
+            }
+            drop(admission);
+        });
+        (response, release)
+    }
+
+    /// As `into_parts`, for what is no client's request.
+    pub(super) fn into_response(self, endpoint: &Arc<Endpoint>) -> (Response<Source>, Release) {
+        let Self { response, sender } = self;
+        let endpoint = endpoint.clone();
+        (
+            response,
+            Box::new(move || sender.into_iter().for_each(|(sender, epoch)| endpoint.pool.give_back(sender, epoch))),
+        )
+    }
+}
+
+/// A request that got no response.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: Error,
+    /// The request itself, if none of it was sent.
+    pub unsent: Option<(Outgoing, Body)>,
+    /// Whether the peer says that it did not look at it (RFC 9113 §8.7).
+    pub refused: bool,
 }
 
 impl Failed {
     fn internal(what: &'static str) -> Box<Self> {
-        Box::new(Self { error: Error::new(Reason::Internal, what), unsent: None })
+        Box::new(Self::from(Error::new(Reason::Internal, what)))
+    }
+
+    /// A request that did not go out.
+    fn unsent(error: Error, message: (Outgoing, Body)) -> Box<Self> {
+        Box::new(Self { error, unsent: Some(message), refused: false })
     }
 
     fn new(mut failed: hyper::client::conn::TrySendError<Request<Body>>, address: &str) -> Box<Self> {
@@ -228,8 +318,45 @@ impl Failed {
         if error.reason == Reason::UpstreamBroken {
             error.detail = format!("{address}: {}", error.detail).into();
         }
-        Box::new(Self { error, unsent })
+        Box::new(Self { error, unsent, refused: is_refused(failed.error()) })
     }
+}
+
+impl Failed {
+    /// Whether the upstream is to blame, and not what its client sent or the gateway itself.
+    pub(super) fn is_upstreams(&self) -> bool {
+        !self.refused && self.error.reason.blame() == Blame::Upstream
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, unsent: None, refused: false }
+    }
+}
+
+impl Borrow<Error> for Box<Failed> {
+    fn borrow(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl From<Box<Failed>> for Error {
+    fn from(failed: Box<Failed>) -> Self {
+        failed.error
+    }
+}
+
+/// Whether an HTTP/2 peer refused the stream before it did anything with it.
+fn is_refused(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+            return h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// What a failed exchange with an upstream means; a fault in the client's body is the client's.

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
@@ -36,6 +37,7 @@ pub(super) struct Pool {
     slots: Vec<Slot>,
     idle_max: usize,
     keep_alive: Duration,
+    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +48,26 @@ struct Slot {
 
 impl Pool {
     pub(super) fn new(idle_max: usize, keep_alive: Duration) -> Self {
-        Self { slots: (0..WORKERS_MAX).map(|_| Slot::default()).collect(), idle_max, keep_alive }
+        Self {
+            slots: (0..WORKERS_MAX).map(|_| Slot::default()).collect(),
+            idle_max,
+            keep_alive,
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// What a connection is opened or taken in; it comes back only while that lasts.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Lets go of every connection: the ones in use are closed after their last response.
+    pub(super) fn clear(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        for slot in &self.slots {
+            slot.idle.lock().clear();
+            *slot.shared.lock() = None;
+        }
     }
 
     fn slot(&self) -> Option<&Slot> {
@@ -68,12 +89,15 @@ impl Pool {
         None
     }
 
-    pub(super) fn give_back(&self, connection: http1::SendRequest<Body>) {
+    pub(super) fn give_back(&self, connection: http1::SendRequest<Body>, epoch: u64) {
         if connection.is_closed() {
             return;
         }
         if let Some(slot) = self.slot() {
             let mut idle = slot.idle.lock();
+            if epoch != self.epoch() {
+                return;
+            }
             if idle.len() >= self.idle_max {
                 idle.pop_front();
             }
@@ -90,9 +114,12 @@ impl Pool {
         shared.clone()
     }
 
-    pub(super) fn share(&self, connection: http2::SendRequest<Body>) {
+    pub(super) fn share(&self, connection: http2::SendRequest<Body>, epoch: u64) {
         if let Some(slot) = self.slot() {
-            *slot.shared.lock() = Some(connection);
+            let mut shared = slot.shared.lock();
+            if epoch == self.epoch() {
+                *shared = Some(connection);
+            }
         }
     }
 

@@ -11,20 +11,38 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::config::UpstreamConfig;
 
 /// A client's side of TLS, and a hash of the files it came from.
+#[derive(Debug)]
 pub(super) struct UpstreamTls {
-    pub(super) config: Arc<ClientConfig>,
+    /// Offers both protocols.
+    pub(super) any: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 alone.
+    pub(super) http1: Arc<ClientConfig>,
+    /// Offers HTTP/2 alone.
+    pub(super) http2: Arc<ClientConfig>,
     pub(super) files: u64,
+}
+
+impl UpstreamTls {
+    fn new(config: &ClientConfig, files: u64) -> Arc<Self> {
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        let (any, http1, http2) = (offering(&[b"h2", b"http/1.1"]), offering(&[b"http/1.1"]), offering(&[b"h2"]));
+        Arc::new(Self { any, http1, http2, files })
+    }
 }
 
 /// The client's side of TLS as configured.
 ///
 /// # Errors
 /// What is wrong, with a pointer into `tls`.
-pub(super) fn client_config(config: &UpstreamConfig, folder: &Path) -> Result<UpstreamTls, (String, String)> {
+pub(super) fn client_config(config: &UpstreamConfig, folder: &Path) -> Result<Arc<UpstreamTls>, (String, String)> {
     let mut files = DefaultHasher::new();
     if !config.endpoints.iter().any(|endpoint| endpoint.url.starts_with("https:")) {
         let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        return Ok(UpstreamTls { config: Arc::new(config), files: 0 });
+        return Ok(UpstreamTls::new(&config, 0));
     }
     let mut read = |at: &str, path: &Path| {
         let bytes = std::fs::read(folder.join(path))
@@ -53,7 +71,7 @@ pub(super) fn client_config(config: &UpstreamConfig, folder: &Path) -> Result<Up
             builder.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))?
         }
     };
-    Ok(UpstreamTls { config: Arc::new(config), files: files.finish() })
+    Ok(UpstreamTls::new(&config, files.finish()))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

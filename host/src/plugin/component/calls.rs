@@ -16,8 +16,8 @@ use super::stream::GuestBody;
 use crate::body::Body;
 use crate::error::{Error, Reason};
 use crate::exchange::{is_owned, is_trailer};
-use crate::telemetry::{Metrics, UpstreamLabels};
-use crate::upstream::{Answer, Outgoing, Upstream};
+use crate::telemetry::{AttemptLabels, Metrics};
+use crate::upstream::{Answer, Outgoing, Upstream, Wish};
 
 /// Requests of one instance.
 pub(super) struct Calls {
@@ -112,12 +112,12 @@ struct Call {
 impl Call {
     async fn send(self) -> Result<Response<WasiBody>, WasiError> {
         let Self { upstream, outgoing, body, options, permit, metrics } = self;
-        let target = upstream.pick().map_err(|error| told(&error))?.clone();
-        let sending = upstream.send(&target, outgoing, body);
+        let picked = upstream.pick(&Wish::default()).map_err(|error| told(&error))?;
+        let sending = async { upstream.send(picked, outgoing, body, None).await.map_err(Error::from) };
         let patience = options.first_byte_timeout.unwrap_or(Duration::MAX);
         let sent = tokio::time::timeout(patience, sending).await;
         let sent = sent.unwrap_or_else(|_| Err(Error::new(Reason::UpstreamTimeout, "the component waits no longer")));
-        let labels = UpstreamLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
+        let labels = AttemptLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
         metrics.upstream_attempts.get_or_create(&labels).inc();
         let Answer { response, release } = sent.map_err(|error| told(&error))?;
         let (parts, source) = response.into_parts();

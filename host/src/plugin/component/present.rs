@@ -33,7 +33,7 @@ use crate::error::{Error, Reason};
 use crate::plugin::call::MemoryLimiter;
 use crate::plugin::engine::Engine;
 use crate::services::LogGate;
-use crate::telemetry::{ComponentLabels, Metrics};
+use crate::telemetry::{Metrics, UpstreamLabels};
 use crate::upstream::{Answer, Handler, Outgoing, Upstream};
 
 /// A component as an upstream.
@@ -94,7 +94,7 @@ impl Component {
             None => link(inputs)
                 .map_err(|error| vec![(String::new(), format!("plugin {:?}: {error:#}", inputs.plugin.name))])?,
         };
-        let labels = ComponentLabels { upstream: inputs.upstream.to_owned() };
+        let labels = UpstreamLabels { upstream: inputs.upstream.to_owned() };
         Ok(Arc::new(Self {
             address: format!("component:{}", inputs.plugin.name).into(),
             upstream: inputs.upstream.into(),
