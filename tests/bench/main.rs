@@ -42,7 +42,8 @@ fn main() {
         Some("neighbour") => return neighbour::beside_a_loop(&origin),
         Some("reload") => return reload(&origin),
         Some("scale") => return scale::scale(&origin, round),
-        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, reload, scale"),
+        Some("routes") => return scale::beside_routes(&origin, round),
+        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, reload, routes, scale"),
         None => {}
     }
     cost(&origin, round);

@@ -10,6 +10,7 @@ use crate::subject::{Subject, keys, marked, plugin, routes};
 
 /// The most plugins.
 const PLUGINS: usize = 1_000;
+const ROUTES: [usize; 3] = [10, 1_000, 10_000];
 const BOTH: &[&str] = &["fresh", "warm"];
 
 /// Chains of equal policies, a chain of four, and a request beside so many plugins.
@@ -36,6 +37,7 @@ pub(crate) fn scale(origin: &Origin, round: Duration) {
     println!();
     drop(subjects);
     beside_plugins(origin, round);
+    beside_routes(origin, round);
     languages(origin, round);
 }
 
@@ -75,6 +77,37 @@ fn beside_plugins(origin: &Origin, round: Duration) {
     for ((count, subject), (cost, _)) in subjects.iter().zip(&found) {
         let resident = subject.resident() >> 20;
         println!("a request through key-auth, {count} plugins loaded: {cost:.1} µs, {resident} MiB resident");
+    }
+    println!();
+}
+
+/// A request that takes the last of so many routes: a third of them exact, a third prefixes, a third templates, on ten hosts.
+pub(crate) fn beside_routes(origin: &Origin, round: Duration) {
+    let get = Exchange::get("/last/bytes");
+    let mut subjects: Vec<(usize, Subject)> = Vec::new();
+    for count in ROUTES {
+        let subject = Subject::with(&[], |address, admin| {
+            let mut config = routes(address, admin, origin.address, ("  {}\n", &[("/last", "")]));
+            for number in 0..count - 1 {
+                let path = match number % 3 {
+                    0 => format!("exact: \"/group-{number}/bytes\""),
+                    1 => format!("prefix: \"/group-{number}\""),
+                    _ => format!("template: \"/group-{number}/{{id}}/x\""),
+                };
+                let hosts = if number % 10 < 5 { String::new() } else { format!("hosts: [h{}.test], ", number % 10) };
+                let matches = format!("{{ {hosts}path: {{ {path} }} }}");
+                writeln!(config, "- {{ name: r{number}, match: {matches}, upstream: plain }}").unwrap();
+            }
+            config
+        });
+        subjects.push((count, subject));
+    }
+    let found = costs(&subjects.iter().map(|(_, subject)| (subject, &get)).collect::<Vec<_>>(), round);
+    for ((count, subject), (cost, _)) in subjects.iter().zip(&found) {
+        let (started, resident) = (subject.started_in.as_secs_f64(), subject.resident() >> 20);
+        println!(
+            "a request on one of {count} routes: {cost:.1} µs, {resident} MiB resident, started in {started:.2} s"
+        );
     }
     println!();
 }

@@ -16,10 +16,11 @@ const ROUTES: &str = r#"
   - { name: header, match: { path: { prefix: /header }, headers: { x-kind: { exact: blue } } }, upstream: header }
   - { name: absent, match: { path: { prefix: /header }, headers: { x-kind: { present: false } } }, upstream: absent }
   - { name: query, match: { path: { prefix: /query }, query: { version: { exact: "a b" } } }, upstream: query }
+  - { name: regex, match: { path: { regex: "/orders/(?<id>[0-9]{1,4})" }, headers: { x-kind: { regex: "b.*" } } }, upstream: regex }
 "#;
 
 /// Method, target, host, more fields, and the route: empty for none.
-const CASES: [(&str, &str, &str, &str, &str); 33] = [
+const CASES: [(&str, &str, &str, &str, &str); 38] = [
     ("GET", "/x", "a.test", "", "host"),
     ("GET", "/x", "A.Test:8080", "", "host"),
     ("GET", "/x", "b.test", "", ""),
@@ -51,14 +52,21 @@ const CASES: [(&str, &str, &str, &str, &str); 33] = [
     ("GET", "/query?version=a+b&x", "c.test", "", "query"),
     ("GET", "/query?version=a", "c.test", "", ""),
     ("GET", "/query", "c.test", "", ""),
+    ("GET", "/orders/12", "c.test", "X-Kind: blue\r\n", "regex"),
+    ("GET", "/orders/12", "c.test", "X-Kind: red\r\n", ""),
+    ("GET", "/orders/12", "c.test", "X-Kind: b\u{e9}\r\n", "regex"),
+    ("GET", "/orders/12345", "c.test", "X-Kind: blue\r\n", ""),
+    ("GET", "/orders/12/", "c.test", "X-Kind: blue\r\n", ""),
     ("GET", "http://a.test/v1", "a.test", "", "host"),
     ("POST", "/none", "c.test", "Content-Length: 0\r\n", ""),
 ];
 
 #[test]
 fn a_request_takes_the_most_specific_route_that_fits() {
-    let names =
-        ["host", "below", "exact", "prefix", "longer", "template", "rest", "method", "header", "absent", "query"];
+    let names = [
+        "host", "below", "exact", "prefix", "longer", "template", "rest", "method", "header", "absent", "query",
+        "regex",
+    ];
     let origins = names.map(|name| (name, named_origin(name)));
     let endpoint = |(name, origin): &(&str, harness::Origin)| {
         format!("  {name}: {{ endpoints: [{{ url: {:?} }}] }}\n", origin.url())

@@ -39,7 +39,8 @@ pub struct RouteConfig {
     pub ambiguous_paths: bool,
 }
 
-/// What a request must have, all of it.
+/// What a request must have, all of it. Where several routes fit, the host decides first (exact before `*.`, the longer
+/// before the shorter), then the path (exact, template, regex, prefix; the longer first), then the number of conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MatchConfig {
@@ -65,6 +66,9 @@ pub enum PathMatch {
     Prefix(String),
     /// A path with `{name}` for one whole segment, and `{*name}` last for the rest.
     Template(String),
+    /// A regular expression (the syntax of Rust's `regex`, without look-around and back-references) that the whole path
+    /// fits; its named groups are parameters, as a template's are. At most 1 KiB of text, and 256 KiB compiled.
+    Regex(String),
 }
 
 /// How a header matches.
@@ -73,6 +77,10 @@ pub enum PathMatch {
 pub enum HeaderMatch {
     /// Exactly one field, with this value.
     Exact(String),
+    /// Exactly one field, whose value starts so.
+    Prefix(String),
+    /// Exactly one field, whose whole value fits this regular expression; one that is not UTF-8 never does.
+    Regex(String),
     /// At least one field (`true`), or none (`false`).
     Present(bool),
 }
@@ -83,6 +91,10 @@ pub enum HeaderMatch {
 pub enum QueryMatch {
     /// Exactly one parameter, with this value once decoded.
     Exact(String),
+    /// Exactly one parameter, whose value starts so once decoded.
+    Prefix(String),
+    /// Exactly one parameter, whose whole value fits this regular expression once decoded.
+    Regex(String),
     /// At least one parameter (`true`), or none (`false`).
     Present(bool),
 }

@@ -1,8 +1,8 @@
-//! What a request must have, and the table that finds its route.
+//! What a request must have.
 
 use http::{HeaderMap, HeaderName, Method};
 
-use super::PathPattern;
+use super::{PathPattern, Pattern};
 use crate::config::{HeaderMatch, MatchConfig, QueryMatch};
 
 /// What routing looks at.
@@ -26,20 +26,27 @@ pub struct Matcher {
     hosts: Vec<HostPattern>,
     path: PathPattern,
     methods: Vec<Method>,
-    headers: Vec<(HeaderName, HeaderMatch)>,
-    query: Vec<(String, QueryMatch)>,
+    headers: Vec<(HeaderName, ValuePattern)>,
+    query: Vec<(String, ValuePattern)>,
 }
 
+/// A pattern that hosts are compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum HostPattern {
+pub(super) enum HostPattern {
+    /// This host.
     Exact(String),
-    /// With the leading dot.
+    /// Hosts that end so, with the leading dot.
     Below(String),
 }
 
-/// Routes in the order in which they are tried.
-#[derive(Debug)]
-pub struct Table<R>(Vec<(Matcher, R)>);
+/// What the one value of a header or of a query parameter must be, or whether there may be any.
+#[derive(Debug, Clone)]
+enum ValuePattern {
+    Present(bool),
+    Exact(String),
+    Prefix(String),
+    Regex(Box<Pattern>),
+}
 
 impl Matcher {
     /// A matcher as configured.
@@ -76,31 +83,45 @@ impl Matcher {
             }
         }
         for (name, header) in &config.headers {
-            match HeaderName::from_bytes(name.as_bytes()) {
-                Ok(name) => matcher.headers.push((name, header.clone())),
-                Err(_) => keep("/headers".to_owned(), format!("{name:?} is no header name")),
+            match (HeaderName::from_bytes(name.as_bytes()), ValuePattern::of_header(header)) {
+                (Ok(name), Ok(header)) => matcher.headers.push((name, header)),
+                (Err(_), _) => keep("/headers".to_owned(), format!("{name:?} is no header name")),
+                (_, Err(message)) => keep(format!("/headers/{name}"), message),
             }
         }
-        matcher.query = config.query.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        for (name, value) in &config.query {
+            match ValuePattern::of_query(value) {
+                Ok(value) => matcher.query.push((name.clone(), value)),
+                Err(message) => keep(format!("/query/{name}"), message),
+            }
+        }
         if faults.is_empty() { Ok(matcher) } else { Err(faults) }
     }
 
-    /// The parameters of the path, if everything fits.
+    /// The hosts; any if there are none.
+    pub(super) fn hosts(&self) -> &[HostPattern] {
+        &self.hosts
+    }
+
+    /// The path.
+    pub(super) const fn path(&self) -> &PathPattern {
+        &self.path
+    }
+
+    /// The parameters of the path, if everything but the host fits.
     #[must_use]
-    pub fn matches(&self, candidate: Candidate<'_>) -> Option<Vec<(String, String)>> {
-        let host = self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(candidate.host));
-        let method = self.methods.is_empty() || self.methods.contains(candidate.method);
-        if !host || !method {
+    pub(super) fn matches(&self, candidate: Candidate<'_>) -> Option<Vec<(String, String)>> {
+        if !self.methods.is_empty() && !self.methods.contains(candidate.method) {
             return None;
         }
         let parameters = self.path.matches(candidate.path)?;
-        let headers = self.headers.iter().all(|(name, wanted)| header_matches(candidate.headers, name, wanted));
-        let query = self.query.iter().all(|(name, wanted)| query_matches(candidate.query, name, wanted));
+        let headers = self.headers.iter().all(|(name, wanted)| header_fits(candidate.headers, name, wanted));
+        let query = self.query.iter().all(|(name, wanted)| query_fits(candidate.query, name, wanted));
         (headers && query).then_some(parameters)
     }
 
     /// How much a match says: the greater is tried first.
-    fn weight(&self) -> ((u8, usize), (u8, usize), usize) {
+    pub(super) fn weight(&self) -> ((u8, usize), (u8, usize), usize) {
         let host = self.hosts.iter().map(HostPattern::weight).max().unwrap_or((0, 0));
         let conditions = usize::from(!self.methods.is_empty()) + self.headers.len() + self.query.len();
         (host, self.path.weight(), conditions)
@@ -122,7 +143,9 @@ impl HostPattern {
         })
     }
 
-    fn matches(&self, host: &str) -> bool {
+    /// Whether a host fits.
+    #[cfg(test)]
+    pub(super) fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => name == host,
             Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
@@ -137,93 +160,47 @@ impl HostPattern {
     }
 }
 
-fn header_matches(headers: &HeaderMap, name: &HeaderName, wanted: &HeaderMatch) -> bool {
-    match wanted {
-        HeaderMatch::Present(present) => headers.contains_key(name) == *present,
-        HeaderMatch::Exact(value) => {
-            let mut values = headers.get_all(name).iter();
-            values.next().is_some_and(|found| found.as_bytes() == value.as_bytes()) && values.next().is_none()
+impl ValuePattern {
+    fn of_header(wanted: &HeaderMatch) -> Result<Self, String> {
+        Ok(match wanted {
+            HeaderMatch::Present(present) => Self::Present(*present),
+            HeaderMatch::Exact(text) => Self::Exact(text.clone()),
+            HeaderMatch::Prefix(text) => Self::Prefix(text.clone()),
+            HeaderMatch::Regex(text) => Self::Regex(Box::new(Pattern::parse(text)?)),
+        })
+    }
+
+    fn of_query(wanted: &QueryMatch) -> Result<Self, String> {
+        Ok(match wanted {
+            QueryMatch::Present(present) => Self::Present(*present),
+            QueryMatch::Exact(text) => Self::Exact(text.clone()),
+            QueryMatch::Prefix(text) => Self::Prefix(text.clone()),
+            QueryMatch::Regex(text) => Self::Regex(Box::new(Pattern::parse(text)?)),
+        })
+    }
+
+    /// Whether the values fit: a second one never does, since nobody knows which of them the upstream reads.
+    fn fits<V: AsRef<[u8]>>(&self, mut values: impl Iterator<Item = V>) -> bool {
+        let first = values.next();
+        if let Self::Present(present) = self {
+            return first.is_some() == *present;
+        }
+        let Some(first) = first.filter(|_| values.next().is_none()) else { return false };
+        let value = first.as_ref();
+        match self {
+            Self::Present(_) => true,
+            Self::Exact(text) => value == text.as_bytes(),
+            Self::Prefix(text) => value.starts_with(text.as_bytes()),
+            Self::Regex(pattern) => std::str::from_utf8(value).is_ok_and(|value| pattern.fits(value)),
         }
     }
 }
 
-fn query_matches(query: Option<&str>, name: &str, wanted: &QueryMatch) -> bool {
-    let mut values = form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(found, _)| found == name);
-    match wanted {
-        QueryMatch::Present(present) => values.next().is_some() == *present,
-        QueryMatch::Exact(value) => values.next().is_some_and(|(_, found)| found == *value) && values.next().is_none(),
-    }
+fn header_fits(headers: &HeaderMap, name: &HeaderName, wanted: &ValuePattern) -> bool {
+    wanted.fits(headers.get_all(name).iter())
 }
 
-impl<R> Table<R> {
-    /// A table that tries the most specific route first, and equals in their order.
-    #[must_use]
-    pub fn new(mut routes: Vec<(Matcher, R)>) -> Self {
-        routes.sort_by_key(|(matcher, _)| std::cmp::Reverse(matcher.weight()));
-        Self(routes)
-    }
-
-    /// The route of a request, and the parameters of its path.
-    #[must_use]
-    pub fn find(&self, candidate: Candidate<'_>) -> Option<(&R, Vec<(String, String)>)> {
-        self.0.iter().find_map(|(matcher, route)| Some((route, matcher.matches(candidate)?)))
-    }
-
-    /// Every route.
-    pub fn iter(&self) -> impl Iterator<Item = &R> {
-        self.0.iter().map(|(_, route)| route)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderValue, Method};
-
-    use super::{Candidate, Matcher, Table};
-
-    fn table(routes: &[(&str, &str)]) -> Table<String> {
-        let parse = |(name, config): &(&str, &str)| {
-            let config = serde_json::from_str(config).unwrap();
-            (Matcher::parse(&config).unwrap(), (*name).to_owned())
-        };
-        Table::new(routes.iter().map(parse).collect())
-    }
-
-    #[track_caller]
-    fn check(table: &Table<String>, request: (&str, &str, &str), expected: Option<&str>) {
-        let (method, host, target) = request;
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let mut headers = HeaderMap::new();
-        headers.insert("x-beta", HeaderValue::from_static("1"));
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let candidate = Candidate { host, path, method: &method, headers: &headers, query };
-        assert_eq!(table.find(candidate).map(|(route, _)| route.as_str()), expected, "{request:?}");
-    }
-
-    #[test]
-    fn the_most_specific_route_wins_whatever_the_order() {
-        let table = table(&[
-            ("any", "{}"),
-            ("below", r#"{"hosts":["*.example.com"]}"#),
-            ("exact-host", r#"{"hosts":["api.example.com"]}"#),
-            ("prefix", r#"{"hosts":["api.example.com"],"path":{"prefix":"/v1"}}"#),
-            ("post", r#"{"hosts":["api.example.com"],"path":{"prefix":"/v1"},"methods":["POST"]}"#),
-            ("exact", r#"{"hosts":["api.example.com"],"path":{"exact":"/v1/models"}}"#),
-            ("template", r#"{"hosts":["api.example.com"],"path":{"template":"/v1/{kind}"}}"#),
-            ("beta", r#"{"path":{"prefix":"/beta"},"headers":{"x-beta":{"exact":"1"}}}"#),
-            ("alpha", r#"{"path":{"prefix":"/beta"},"headers":{"x-beta":{"exact":"2"}}}"#),
-            ("query", r#"{"path":{"prefix":"/q"},"query":{"a":{"exact":"b c"}}}"#),
-        ]);
-        check(&table, ("GET", "other.test", "/"), Some("any"));
-        check(&table, ("GET", "www.example.com", "/v1"), Some("below"));
-        check(&table, ("GET", "example.com", "/v1"), Some("any"));
-        check(&table, ("GET", "api.example.com", "/"), Some("exact-host"));
-        check(&table, ("GET", "api.example.com", "/v1/a/b"), Some("prefix"));
-        check(&table, ("POST", "api.example.com", "/v1/a/b"), Some("post"));
-        check(&table, ("GET", "api.example.com", "/v1/models"), Some("exact"));
-        check(&table, ("GET", "api.example.com", "/v1/x"), Some("template"));
-        check(&table, ("GET", "other.test", "/beta/x"), Some("beta"));
-        check(&table, ("GET", "other.test", "/q?a=b+c"), Some("query"));
-        check(&table, ("GET", "other.test", "/q?a=b+c&a=d"), Some("any"));
-    }
+fn query_fits(query: Option<&str>, name: &str, wanted: &ValuePattern) -> bool {
+    let values = form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(found, _)| found == name);
+    wanted.fits(values.map(|(_, value)| value.into_owned()))
 }

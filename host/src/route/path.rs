@@ -1,9 +1,10 @@
-//! Path patterns: exact, prefix, template.
+//! Path patterns: exact, prefix, template, regex.
 
+use super::Pattern;
 use crate::config::PathMatch;
 
 /// A pattern that paths are compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum PathPattern {
     /// Every path.
     Any,
@@ -13,7 +14,12 @@ pub enum PathPattern {
     Prefix(String),
     /// Segments, some of them parameters.
     Template(Vec<Segment>),
+    /// A regular expression for the whole path.
+    Regex(Box<Pattern>),
 }
+
+/// Bytes of a path in the configuration: no request's is longer where `bounds.uri_bytes` is as it comes.
+const TEXT_MAX: usize = 8 << 10;
 
 /// One segment of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +38,12 @@ impl PathPattern {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(path: Option<&PathMatch>) -> Result<Self, String> {
-        let Some(path) = path else { return Ok(Self::Any) };
-        let (PathMatch::Exact(text) | PathMatch::Prefix(text) | PathMatch::Template(text)) = path;
-        if !text.starts_with('/') {
-            return Err(format!("path {text:?} must start with a slash"));
-        }
-        if text.contains(['?', '#']) {
-            return Err(format!("path {text:?} must be a path without query and fragment"));
-        }
         match path {
-            PathMatch::Exact(text) => Ok(Self::Exact(text.clone())),
-            PathMatch::Prefix(text) => Ok(Self::Prefix(text.trim_end_matches('/').to_owned())),
-            PathMatch::Template(text) => template(text),
+            None => Ok(Self::Any),
+            Some(PathMatch::Exact(text)) => Ok(Self::Exact(plain(text)?.to_owned())),
+            Some(PathMatch::Prefix(text)) => Ok(Self::Prefix(plain(text)?.trim_end_matches('/').to_owned())),
+            Some(PathMatch::Template(text)) => template(plain(text)?),
+            Some(PathMatch::Regex(text)) => Ok(Self::Regex(Box::new(Pattern::parse(text)?))),
         }
     }
 
@@ -58,10 +58,12 @@ impl PathPattern {
                 (rest.is_empty() || rest.starts_with('/')).then(Vec::new)
             }
             Self::Template(segments) => match_template(segments, path),
+            Self::Regex(pattern) => pattern.parameters(path),
         }
     }
 
-    /// How much a match says: the greater wins. Exact before template before prefix, then the longer.
+    /// How much a match says: the greater wins. Exact before template before regex before prefix, then the longer; of two
+    /// regular expressions neither says more.
     #[must_use]
     pub fn weight(&self) -> (u8, usize) {
         match self {
@@ -70,11 +72,26 @@ impl PathPattern {
             Self::Template(segments) => {
                 let rest = segments.iter().any(|segment| matches!(segment, Segment::Rest(_)));
                 let literal = segments.iter().filter(|segment| matches!(segment, Segment::Literal(_))).count();
-                (if rest { 1 } else { 2 }, literal * 256 + segments.len())
+                (if rest { 1 } else { 3 }, literal * 256 + segments.len())
             }
-            Self::Exact(text) => (3, text.len()),
+            Self::Regex(_) => (2, 0),
+            Self::Exact(text) => (4, text.len()),
         }
     }
+}
+
+/// A path without query and fragment.
+fn plain(text: &str) -> Result<&str, String> {
+    if !text.starts_with('/') {
+        return Err(format!("path {text:?} must start with a slash"));
+    }
+    if text.contains(['?', '#']) {
+        return Err(format!("path {text:?} must be a path without query and fragment"));
+    }
+    if text.len() > TEXT_MAX {
+        return Err(format!("a path may have {TEXT_MAX} bytes; this has {}", text.len()));
+    }
+    Ok(text)
 }
 
 fn template(text: &str) -> Result<PathPattern, String> {
@@ -110,9 +127,9 @@ fn template(text: &str) -> Result<PathPattern, String> {
 }
 
 fn parameter(text: &str, name: &str) -> Result<String, String> {
-    let plain =
+    let fits =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if plain { Ok(name.to_owned()) } else { Err(format!("path {text:?}: {name:?} is no parameter name")) }
+    if fits { Ok(name.to_owned()) } else { Err(format!("path {text:?}: {name:?} is no parameter name")) }
 }
 
 fn match_template(segments: &[Segment], path: &str) -> Option<Vec<(String, String)>> {
