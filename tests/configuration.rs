@@ -73,6 +73,33 @@ routes: [{ name: all, upstream: api, body: 10 MB }]
 }
 
 #[test]
+fn a_route_that_could_not_do_what_it_says_is_refused() {
+    let routes = [
+        "{ name: none }",
+        "{ name: two, upstream: api, respond: { status: 200 } }",
+        "{ name: status, redirect: { status: 304 } }",
+        "{ name: no-prefix, redirect: { prefix: /x } }",
+        "{ name: both, match: { path: { prefix: /a } }, redirect: { prefix: /x, path: /y } }",
+        "{ name: host, redirect: { host: \"b.test:81\" } }",
+        "{ name: own, respond: { status: 200, headers: { content-length: \"5\" } } }",
+        "{ name: body, respond: { status: 204, body: x } }",
+        "{ name: dots, upstream: api, rewrite: { path: /a/../b } }",
+        "{ name: query, upstream: api, rewrite: { path: \"/a?b\" } }",
+        "{ name: group, upstream: api, rewrite: { regex: { pattern: \"/(a)\", substitution: /$2 } } }",
+        "{ name: regex, upstream: api, match: { path: { regex: \"/(\" } } }",
+        "{ name: zero, upstream: { split: [{ upstream: api, weight: 0 }] } }",
+        "{ name: twice, upstream: { split: [{ upstream: api, weight: 1 }, { upstream: api, weight: 1 }] } }",
+        "{ name: shadow, upstream: api, mirror: { upstream: nobody } }",
+        "{ name: unread, respond: { status: 200 }, mirror: { upstream: api } }",
+    ];
+    for route in routes {
+        let (output, text) = check(&GOOD.replace("{ name: all, upstream: api }", route));
+        assert_eq!(output.status.code(), Some(FAULTY), "{route}:\n{text}");
+        assert!(text.contains("gateway.yaml:5:"), "{route}:\n{text}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_repeated_in_a_fault() {
     let (output, text) = check(&format!("{GOOD}timeouts: {{ headers: \"hunter2-hunter2\" }}\n"));
     assert_eq!(output.status.code(), Some(FAULTY), "{text}");

@@ -1,11 +1,13 @@
-//! Requests on their way to an upstream and back: routing, headers, bodies, timers, bounds, drain.
+//! Requests on their way to an upstream and back: routing, shaping, headers, bodies, timers, bounds, drain.
 
+mod actions;
 mod bodies;
 mod bounds;
 mod drain;
 mod headers;
 mod pool;
 mod routing;
+mod splits;
 mod timers;
 mod upgrades;
 

@@ -1,12 +1,14 @@
 //! Bodies: streamed with back-pressure, gathered under a cap, framed into events. Nothing else buffers.
 
 mod content;
+mod copy;
 mod events;
 mod gather;
 mod json;
 mod stream;
 
 pub use content::Content;
+pub use copy::Copied;
 pub use events::{Event, Framer, Framing, write_event};
 pub use gather::gather;
 pub use json::{JsonBounds, JsonFault};

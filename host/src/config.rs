@@ -1,8 +1,10 @@
 //! What may be written in the configuration, and nothing else: every field, its unit, its bounds and its default.
 
+mod action;
 mod balance;
 mod discovery;
 mod fault;
+mod key;
 mod kv;
 mod limits;
 mod listener;
@@ -22,9 +24,14 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use balance::{AffinityConfig, BalanceConfig, Balancing, RequestKey, SubsetConfig, SubsetMiss};
+pub use action::{
+    MirrorConfig, RedirectConfig, RedirectQuery, RedirectScheme, RespondConfig, RewriteConfig, RewriteRegex,
+    ShareConfig, SplitConfig, UpstreamChoice,
+};
+pub use balance::{AffinityConfig, BalanceConfig, Balancing, SubsetConfig, SubsetMiss};
 pub use discovery::{DnsConfig, EndpointConfig, Resolution};
 pub use fault::{Fault, Faults};
+pub use key::RequestKey;
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
 pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
@@ -35,7 +42,7 @@ pub use policy::{
 };
 pub use provenance::{Digest, PublicKey};
 pub use resilience::{GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn};
-pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig, UpstreamChoice};
+pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
 pub use upstream::{ComponentConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};

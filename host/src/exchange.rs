@@ -3,6 +3,7 @@
 mod canonical;
 mod fields;
 mod journal;
+mod key;
 mod reply;
 mod request;
 mod scalar;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-pub use canonical::{Peer, TlsFacts, canonical};
+pub use canonical::{Peer, TlsFacts, canonical, is_authority, path_reading};
 pub use fields::{FieldsError, Section, announced_trailers, is_owned, is_trailer};
 pub(crate) use fields::{append, one, set, writable, writable_name};
 pub use journal::WriteError;
+pub use key::cookie;
 pub use reply::{Reply, ReplyBody, error_reply};
 pub use request::Request;
 pub use scalar::Scalar;

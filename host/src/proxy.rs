@@ -3,6 +3,7 @@
 mod attempt;
 mod body;
 mod gateway;
+mod mirror;
 mod retry;
 mod run;
 mod tunnel;
@@ -26,7 +27,7 @@ use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
 use crate::plugin::{CallBody, Flow, Held, Phase};
 use crate::route::Candidate;
-use crate::snapshot::Route;
+use crate::snapshot::{Action, Route, Targets};
 
 /// Serves one request: an answer always comes, and one log line.
 pub async fn serve(
@@ -112,19 +113,49 @@ async fn pass_on(
     if let Flow::Answer(reply, by) = route.chain.on_request(&mut run.held).await? {
         return answer_early(run, route, *reply, by).await;
     }
-    let mut body = unread.take().unwrap_or_default();
+    let mut gathered = None;
     if route.chain.wants(Phase::OnRequestBody, &run.held) {
         let body_max = run.body_max(route);
-        let mut content = gather_request(run, body, &route.chain, body_max).await?;
+        let mut content = gather_request(run, unread.take().unwrap_or_default(), &route.chain, body_max).await?;
         if let Flow::Answer(reply, by) = route.chain.on_request_body(&mut run.held, &mut content).await? {
             return answer_early(run, route, *reply, by).await;
         }
-        body = keep_request_body(run, content);
+        gathered = Some(keep_request_body(run, content));
     }
+    let targets = match &route.action {
+        Action::Upstream(targets) => targets,
+        Action::Redirect(redirect) => {
+            let reply = redirect.answer(&run.held.request)?;
+            return answer_early(run, route, reply, route.chain.len()).await;
+        }
+        Action::Respond(reply) => return answer_early(run, route, reply.clone(), route.chain.len()).await,
+    };
+    settle_target(run, route, targets)?;
+    let mut body = gathered.or_else(|| unread.take()).unwrap_or_default();
     if run.held.request.websocket {
         return tunnel::open(run, route, connection, upgrade).await;
     }
+    mirror::start(run, route, &mut body);
     attempt::send(run, route, body).await
+}
+
+/// Where the request goes, and what is seen of it there, now that the route's chain is through.
+fn settle_target(run: &mut Run, route: &Route, targets: &Targets) -> Result<(), Error> {
+    let exchange = &mut *run.held;
+    // A policy that chose among the sides of a split has the last word.
+    if let Some(split) = targets.split.as_ref().filter(|_| exchange.upstream.is_empty()) {
+        exchange.upstream = split.side(exchange);
+    }
+    let Some(rewrite) = &route.rewrite else { return Ok(()) };
+    if let Some(path) = rewrite.path(&exchange.request.path, route.config.ambiguous_paths)? {
+        exchange.request.path = path;
+    }
+    if let Some(host) = &rewrite.host {
+        let asked = std::mem::replace(&mut exchange.request.authority, host.clone());
+        exchange.request.forwarded_host = Some(asked);
+        exchange.request.authority_is_set = true;
+    }
+    Ok(())
 }
 
 fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
@@ -149,8 +180,12 @@ fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
     let exchange = &mut *run.held;
     exchange.route = route.name.clone();
     exchange.parameters = parameters;
-    exchange.choices = route.names.clone();
-    exchange.upstream = route.default.upstream.name.clone();
+    if let Some(targets) = route.targets() {
+        exchange.choices = targets.names.clone();
+        if targets.split.is_none() {
+            exchange.upstream = targets.default.upstream.name.clone();
+        }
+    }
     run.route = Some(route.clone());
     Ok(route)
 }
@@ -172,7 +207,7 @@ fn keep_request_body(run: &mut Run, content: CallBody) -> Body {
     Body::full(content.content)
 }
 
-/// A reply that a policy of the route made before any upstream was called: those before it see it on its way out.
+/// A reply that was made before any upstream was called: the policies before it see it on its way out.
 async fn answer_early(run: &mut Run, route: &Route, reply: Reply, by: usize) -> Result<Answer, Error> {
     let answer = run.reply(reply);
     see_out(run, route, answer, by).await

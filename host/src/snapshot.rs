@@ -3,6 +3,10 @@
 mod build;
 mod endpoints;
 mod powers;
+mod redirect;
+mod rewrite;
+mod routes;
+mod split;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -13,8 +17,10 @@ use std::time::SystemTime;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use rustls::ServerConfig;
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, RouteConfig};
+use crate::exchange::Reply;
 use crate::plugin::{Chain, Compiler, Component, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{KvStore, LimitStore, Secrets, Verifier};
@@ -22,6 +28,9 @@ use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 
 pub use build::Inputs;
+pub use redirect::Redirect;
+pub use rewrite::Rewrite;
+pub use split::Split;
 
 /// What outlives every snapshot.
 #[derive(Debug, Clone)]
@@ -76,14 +85,70 @@ pub struct Route {
     pub config: RouteConfig,
     /// Its chain.
     pub chain: Chain,
-    /// Where requests go if no policy chooses.
+    /// What becomes of a request that the chain let pass.
+    pub action: Action,
+    /// What the upstream sees in place of the path and the host.
+    pub rewrite: Option<Rewrite>,
+    /// Where copies go.
+    pub mirror: Option<Mirror>,
+    /// Its requests' durations.
+    pub seconds: Histogram,
+}
+
+/// What becomes of a request that a route's chain let pass.
+#[derive(Debug)]
+pub enum Action {
+    /// It goes to an upstream.
+    Upstream(Targets),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The gateway answers itself.
+    Respond(Reply),
+}
+
+/// Where a route's requests go.
+#[derive(Debug)]
+pub struct Targets {
+    /// Where requests go if neither a policy nor a split chooses.
     pub default: Arc<UpstreamEntry>,
     /// What a policy may choose, the default among them.
     pub choices: Vec<Arc<UpstreamEntry>>,
     /// The names of the choices.
     pub names: Arc<[Arc<str>]>,
-    /// Its requests' durations.
-    pub seconds: Histogram,
+    /// The shares of the choices, if they have any.
+    pub split: Option<Split>,
+}
+
+/// Where copies of a route's requests go.
+#[derive(Debug)]
+pub struct Mirror {
+    /// The upstream.
+    pub entry: Arc<UpstreamEntry>,
+    /// How many requests of a hundred.
+    pub percent: u8,
+    /// Bytes of a body that is copied.
+    pub body_max: u64,
+    /// A permit for each copy under way.
+    pub slots: Arc<Semaphore>,
+}
+
+impl Route {
+    /// Where requests go; nowhere for one that the gateway answers itself.
+    #[must_use]
+    pub const fn targets(&self) -> Option<&Targets> {
+        match &self.action {
+            Action::Upstream(targets) => Some(targets),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+}
+
+impl Targets {
+    /// The upstream of this name, or the default.
+    #[must_use]
+    pub fn named(&self, name: &str) -> &Arc<UpstreamEntry> {
+        self.choices.iter().find(|entry| *entry.upstream.name == *name).unwrap_or(&self.default)
+    }
 }
 
 /// An upstream with its chain.

@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
-use super::Content;
+use super::copy::Copying;
+use super::{Content, Copied};
 use crate::error::{Error, Reason};
 
 /// A message body.
@@ -46,6 +47,7 @@ pub struct Limited {
     sleep: Option<Pin<Box<Sleep>>>,
     progress: Option<Arc<Progress>>,
     release: Option<Release>,
+    copying: Option<Copying>,
     keeps: fn(&str) -> bool,
 }
 
@@ -119,8 +121,17 @@ impl Body {
     }
 
     fn limited(inner: Source, left: u64, faults: Faults, idle: Duration) -> Self {
-        let limited =
-            Limited { inner, left, faults, idle, sleep: None, progress: None, release: None, keeps: |_| true };
+        let limited = Limited {
+            inner,
+            left,
+            faults,
+            idle,
+            sleep: None,
+            progress: None,
+            release: None,
+            copying: None,
+            keeps: |_| true,
+        };
         Self(Some(Kind::Incoming(Box::new(limited))))
     }
 
@@ -152,6 +163,17 @@ impl Body {
             Some(Kind::Full(content)) => Some(content.clone()),
             Some(Kind::Incoming(_)) => None,
         }
+    }
+
+    /// A copy of at most so many bytes; none where it is known to be larger.
+    pub fn copy(&mut self, max: usize) -> Option<Copied> {
+        if let Some(content) = self.in_memory() {
+            return (content.bytes().len() <= max).then_some(Copied::Whole(content));
+        }
+        let Some(Kind::Incoming(limited)) = &mut self.0 else { return None };
+        let (copying, coming) = Copying::new(max);
+        limited.copying = Some(copying);
+        Some(Copied::Coming(coming))
     }
 
     /// Whether there is nothing to send.
@@ -207,6 +229,16 @@ impl Limited {
         }
     }
 
+    /// It was read to its end.
+    fn finish(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+        if let Some(copying) = self.copying.take() {
+            copying.finish();
+        }
+    }
+
     fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.inner.poll_frame(self.faults.2, context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -223,19 +255,18 @@ impl Limited {
                     Some(left) => self.left = left,
                     None => return Poll::Ready(Some(Err(self.faults.0.into()))),
                 }
+                if let Some(data) = frame.data_ref() {
+                    self.copying = self.copying.take().and_then(|copying| copying.with(data));
+                }
                 // With a declared length nobody polls again after the last byte.
-                if self.inner.is_end_stream()
-                    && let Some(release) = self.release.take()
-                {
-                    release();
+                if self.inner.is_end_stream() {
+                    self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
             Poll::Ready(None) => {
-                if let Some(release) = self.release.take() {
-                    release();
-                }
+                self.finish();
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::key::RequestKey;
 use super::value::Period;
 
 /// How an upstream chooses among its endpoints.
@@ -43,20 +44,6 @@ pub enum Balancing {
     RingHash,
     /// As `ring_hash`, with evener shares and one look-up; a few more keys move (Eisenbud et al., NSDI 2016).
     Maglev,
-}
-
-/// What of a request says that it belongs to others: requests with the same value are alike.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum RequestKey {
-    /// The first value of this header.
-    Header(String),
-    /// The value of this cookie.
-    Cookie(String),
-    /// The client's address, behind trusted proxies.
-    ClientAddress,
-    /// Metadata that a policy has put.
-    Metadata(String),
 }
 
 /// Keeps a client on an endpoint, by a cookie that only the gateway can make. While the endpoint is not usable the client

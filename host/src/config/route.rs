@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::action::{MirrorConfig, RedirectConfig, RespondConfig, RewriteConfig, UpstreamChoice};
 use super::value::{ByteCount, Period};
 
-/// A match, a chain, and an upstream.
+/// A match, a chain, and an upstream; or, in the upstream's place, a redirect or an answer. The chain runs before either.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
@@ -19,8 +20,21 @@ pub struct RouteConfig {
     /// The chain, in order.
     #[serde(default)]
     pub policies: Vec<String>,
-    /// Where requests go.
-    pub upstream: UpstreamChoice,
+    /// Where requests go. A route has exactly one of `upstream`, `redirect` and `respond`.
+    #[serde(default)]
+    pub upstream: Option<UpstreamChoice>,
+    /// An answer that sends the client elsewhere.
+    #[serde(default)]
+    pub redirect: Option<RedirectConfig>,
+    /// An answer of the gateway's own.
+    #[serde(default)]
+    pub respond: Option<RespondConfig>,
+    /// What the upstream sees in place of the path and the host.
+    #[serde(default)]
+    pub rewrite: Option<RewriteConfig>,
+    /// A copy of requests for another upstream.
+    #[serde(default)]
+    pub mirror: Option<MirrorConfig>,
     /// The API whose shape errors take.
     #[serde(default)]
     pub api: Api,
@@ -97,21 +111,6 @@ pub enum QueryMatch {
     Regex(String),
     /// At least one parameter (`true`), or none (`false`).
     Present(bool),
-}
-
-/// Where a route's requests go.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum UpstreamChoice {
-    /// To this upstream.
-    One(String),
-    /// To one of several: a policy may choose.
-    Several {
-        /// Where requests go when no policy chooses.
-        default: String,
-        /// What a policy may choose besides.
-        choices: Vec<String>,
-    },
 }
 
 /// The API whose shape errors take.

@@ -79,6 +79,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
         websocket,
         ambiguous_path,
         authority_is_set: false,
+        forwarded_host: None,
         trailer,
         forwarded_for,
     })
@@ -119,7 +120,7 @@ fn authority(uri: &http::Uri, headers: &mut HeaderMap, version: Version) -> Resu
 
 /// Whether a text is a host with an optional port, and nothing that a second parser might see more in.
 #[must_use]
-pub(super) fn is_authority(text: &str) -> bool {
+pub fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
@@ -205,6 +206,13 @@ fn hop_by_hop(headers: &mut HeaderMap, method: &Method, version: Version) -> Res
         headers.remove(name);
     }
     Ok(websocket)
+}
+
+/// Whether a second parser might read a path differently; nothing for one that is not in its one spelling.
+#[must_use]
+pub fn path_reading(path: &str) -> Option<bool> {
+    let (normal, ambiguous) = normal_path(path).ok()?;
+    (normal == path).then_some(ambiguous)
 }
 
 /// One spelling of a path (RFC 3986 §6.2.2), and whether a second parser might still read it differently.

@@ -31,6 +31,8 @@ pub struct Request {
     pub ambiguous_path: bool,
     /// Whether a policy named the authority that the upstream is to see.
     pub authority_is_set: bool,
+    /// The authority that the client named, where another took its place.
+    pub forwarded_host: Option<String>,
     /// The names of the trailers that the client announced and that may be passed on.
     pub trailer: Option<HeaderValue>,
     /// The `x-forwarded-for` of a trusted peer.
@@ -54,6 +56,7 @@ impl Request {
             websocket: false,
             ambiguous_path: false,
             authority_is_set: false,
+            forwarded_host: None,
             trailer: None,
             forwarded_for: None,
         }

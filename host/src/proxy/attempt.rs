@@ -26,14 +26,14 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The upstream that the request goes to.
-pub(super) fn chosen(run: &Run, route: &Route) -> Arc<UpstreamEntry> {
-    let found = route.choices.iter().find(|entry| entry.upstream.name == run.held.upstream);
-    found.unwrap_or(&route.default).clone()
+pub(super) fn chosen(run: &Run, route: &Route) -> Result<Arc<UpstreamEntry>, Error> {
+    let targets = route.targets().ok_or_else(|| Error::new(Reason::Internal, "the route has no upstream"))?;
+    Ok(targets.named(&run.held.upstream).clone())
 }
 
 /// Sends the request, once more where that is safe, and makes the answer of what comes back.
 pub(super) async fn send(run: &mut Run, route: &Arc<Route>, body: Body) -> Result<Answer, Error> {
-    let entry = chosen(run, route);
+    let entry = chosen(run, route)?;
     let upstream = &entry.upstream;
     let mut tries = Tries::new(upstream);
     let mut body = keep(run, &entry, body).await?;
@@ -143,7 +143,7 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     };
     put(REQUEST_ID, &exchange.id);
     put(FORWARDED_PROTO, request.scheme);
-    put(FORWARDED_HOST, &request.authority);
+    put(FORWARDED_HOST, request.forwarded_host.as_ref().unwrap_or(&request.authority));
     let peer = exchange.peer.address.ip().to_canonical();
     match &request.forwarded_for {
         Some(chain) => put(FORWARDED_FOR, &format!("{chain}, {peer}")),

@@ -28,7 +28,7 @@ pub(super) async fn open(
     upgrade: Option<OnUpgrade>,
 ) -> Result<Answer, Error> {
     let client = upgrade.ok_or(Reason::UpgradeRefused)?;
-    let entry = chosen(run, route);
+    let entry = chosen(run, route)?;
     run.held.attempt += 1;
     let wishes = Wishes::of(&run.held, &entry.upstream);
     let picked = entry.upstream.pick(&wishes.wish(&[]))?;

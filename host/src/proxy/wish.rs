@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::SET_COOKIE;
 
-use crate::config::RequestKey;
-use crate::exchange::{Exchange, ResponseHead};
+use crate::exchange::{Exchange, ResponseHead, cookie};
 use crate::upstream::{Upstream, Wish};
 
 /// What of a request matters to the choice of its endpoint.
@@ -25,8 +23,8 @@ impl Wishes {
             cookie(&exchange.request.headers, affinity.cookie()).and_then(|value| affinity.read(value))
         });
         Self {
-            key: balance.hash.as_ref().and_then(|key| value(exchange, key)),
-            label: balance.subset.as_ref().and_then(|subset| value(exchange, &subset.from)),
+            key: balance.hash.as_ref().and_then(|key| exchange.key(key)),
+            label: balance.subset.as_ref().and_then(|subset| exchange.key(&subset.from)),
             kept,
         }
     }
@@ -45,23 +43,4 @@ impl Wishes {
             head.headers.append(SET_COOKIE, cookie);
         }
     }
-}
-
-/// What a request has of a key; none if it has nothing.
-pub(super) fn value(exchange: &Exchange, key: &RequestKey) -> Option<String> {
-    let value = match key {
-        RequestKey::Header(name) => {
-            String::from_utf8_lossy(exchange.request.headers.get(name.as_str())?.as_bytes()).into_owned()
-        }
-        RequestKey::Cookie(name) => cookie(&exchange.request.headers, name)?.to_owned(),
-        RequestKey::ClientAddress => exchange.request.client.to_string(),
-        RequestKey::Metadata(name) => exchange.metadata(name)?.to_string(),
-    };
-    (!value.is_empty()).then_some(value)
-}
-
-/// The value of a cookie (RFC 6265 §4.2.1); the first, if there are more.
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-    pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(other, _)| *other == name).map(|(_, value)| value)
 }

@@ -58,6 +58,37 @@ impl Pattern {
         Some(names().filter_map(found).collect())
     }
 
+    /// What a substitution makes of the text, if all of it fits: `$1`, `$name` and `${name}` stand for groups.
+    #[must_use]
+    pub fn substitute(&self, text: &str, substitution: &str) -> Option<String> {
+        let groups = self.regex.captures(text)?;
+        let mut new = String::new();
+        groups.expand(substitution, &mut new);
+        Some(new)
+    }
+
+    /// Looks for groups that the expression does not have.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check_substitution(&self, substitution: &str) -> Result<(), String> {
+        for part in substitution.split('$').skip(1) {
+            let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+            let name = match part.strip_prefix('{') {
+                Some(part) => part.split('}').next().unwrap_or_default(),
+                None => part.get(..part.bytes().take_while(is_name).count()).unwrap_or_default(),
+            };
+            let known = match name.parse::<usize>() {
+                Ok(number) => number < self.regex.captures_len(),
+                Err(_) => self.regex.capture_names().flatten().any(|known| known == name),
+            };
+            if !known {
+                return Err(format!("the pattern has no group {name:?}: write $1 or $name for one that it has"));
+            }
+        }
+        Ok(())
+    }
+
     /// A folder that every path lies in that fits, without its last slash.
     #[must_use]
     pub fn folder(&self) -> &str {
@@ -98,6 +129,17 @@ mod tests {
         assert_eq!(pattern.parameters("/v2").unwrap(), []);
         for text in ["/v1/7/a/", "x/v2", "/v2/", "/v1/x/a", "/v2\n"] {
             assert!(!pattern.fits(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_are_put_where_a_substitution_names_them() {
+        let pattern = Pattern::parse("/v1/(?<id>[0-9]+)/(.*)").unwrap();
+        assert_eq!(pattern.substitute("/v1/7/a/b", "/x${id}y/$2").unwrap(), "/x7y/a/b");
+        assert_eq!(pattern.substitute("/v2", "/$1"), None);
+        for (substitution, fits) in [("/$1", true), ("/$id", true), ("/${id}x", true), ("/$3", false), ("/$idx", false)]
+        {
+            assert_eq!(pattern.check_substitution(substitution).is_ok(), fits, "{substitution}");
         }
     }
 

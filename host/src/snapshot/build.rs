@@ -8,14 +8,11 @@ use std::time::SystemTime;
 
 use super::powers::Powers;
 use super::tls::server_config;
-use super::{ListenerKey, LiveGauge, Route, Shared, Snapshot, UpstreamEntry};
-use crate::config::{
-    Config, Document, Faults, KeySource, RouteConfig, SecretConfig, UpstreamChoice, VerifierConfig, unknown,
-};
+use super::{ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
+use crate::config::{Config, Document, Faults, KeySource, SecretConfig, VerifierConfig, unknown};
 use crate::plugin::{Chain, Policy, SharedPlugin};
-use crate::route::{Matcher, Table};
+use crate::route::Table;
 use crate::services::{KeySet, Secret, Secrets, Verifier};
-use crate::telemetry::RouteLabels;
 use crate::upstream::Upstream;
 
 /// What a snapshot is made from.
@@ -249,7 +246,13 @@ impl Builder<'_> {
         }
     }
 
-    fn chain(&mut self, at: &str, what: &str, names: &[String], policies: &BTreeMap<String, Arc<Policy>>) -> Chain {
+    pub(super) fn chain(
+        &mut self,
+        at: &str,
+        what: &str,
+        names: &[String],
+        policies: &BTreeMap<String, Arc<Policy>>,
+    ) -> Chain {
         let mut chain = Vec::new();
         let mut seen = BTreeSet::new();
         for (index, name) in names.iter().enumerate() {
@@ -278,60 +281,6 @@ impl Builder<'_> {
             entries.insert(name, Arc::new(UpstreamEntry { upstream, chain }));
         }
         entries
-    }
-
-    fn routes(
-        &mut self,
-        policies: &BTreeMap<String, Arc<Policy>>,
-        upstreams: &BTreeMap<String, Arc<UpstreamEntry>>,
-    ) -> Vec<(Matcher, Arc<Route>)> {
-        let mut routes = Vec::new();
-        let mut names = BTreeSet::new();
-        for (index, config) in self.config.routes.clone().into_iter().enumerate() {
-            let (at, what) = (format!("/routes/{index}"), format!("route {:?}", config.name));
-            if !names.insert(config.name.clone()) {
-                self.fault(format!("{at}/name"), format!("{what}: the name is here twice"));
-            }
-            let chain = self.chain(&at, &what, &config.policies, policies);
-            let matcher = Matcher::parse(&config.matches);
-            let targets = self.targets(&at, &what, &config, upstreams);
-            match (matcher, targets) {
-                (Ok(matcher), Some((default, choices))) => {
-                    let labels = RouteLabels { route: config.name.clone() };
-                    let names = choices.iter().map(|entry| entry.upstream.name.clone()).collect();
-                    let seconds = self.shared.metrics.request_seconds.get_or_create_owned(&labels);
-                    let name = config.name.as_str().into();
-                    routes.push((matcher, Arc::new(Route { name, config, chain, default, choices, names, seconds })));
-                }
-                (Err(faults), _) => self.faults_below(&format!("{at}/match"), &what, faults),
-                (Ok(_), None) => {}
-            }
-        }
-        routes
-    }
-
-    fn targets(
-        &mut self,
-        at: &str,
-        what: &str,
-        config: &RouteConfig,
-        upstreams: &BTreeMap<String, Arc<UpstreamEntry>>,
-    ) -> Option<(Arc<UpstreamEntry>, Vec<Arc<UpstreamEntry>>)> {
-        let (default, choices) = match &config.upstream {
-            UpstreamChoice::One(name) => (name, &[][..]),
-            UpstreamChoice::Several { default, choices } => (default, choices.as_slice()),
-        };
-        let mut found = Vec::new();
-        for name in std::iter::once(default).chain(choices.iter().filter(|choice| *choice != default)) {
-            if let Some(entry) = upstreams.get(name) {
-                found.push(entry.clone());
-            } else if !self.declares("upstreams", name) {
-                let message = unknown("upstream", name, self.config.upstreams.keys().map(String::as_str));
-                self.fault(format!("{at}/upstream"), format!("{what}: {message}"));
-            }
-        }
-        let default = found.iter().find(|entry| *entry.upstream.name == **default)?.clone();
-        Some((default, found))
     }
 
     fn listeners(&mut self) -> BTreeMap<ListenerKey, Option<Arc<rustls::ServerConfig>>> {

@@ -122,6 +122,8 @@ pub struct Metrics {
     pub upstream_ejections: Family<UpstreamLabels, Counter>,
     /// Look-ups of upstreams' names.
     pub dns_lookups: Family<LookupLabels, Counter>,
+    /// Copies of requests, by what came of them.
+    pub mirrored_requests: Family<AttemptLabels, Counter>,
     /// Instances of components that serve now.
     pub component_instances: Family<UpstreamLabels, Gauge>,
     /// CPU time of components.
@@ -182,6 +184,7 @@ impl Default for Metrics {
             upstream_endpoints: Family::default(),
             upstream_ejections: Family::default(),
             dns_lookups: Family::default(),
+            mirrored_requests: Family::default(),
             component_instances: Family::default(),
             component_cpu_seconds: Family::default(),
             upstream_connections: Counter::default(),
@@ -217,6 +220,7 @@ impl Metrics {
         registry.register("upstream_endpoints", "Endpoints by state", self.upstream_endpoints.clone());
         registry.register("upstream_ejections", "Ejections of endpoints", self.upstream_ejections.clone());
         registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());
+        registry.register("mirrored_requests", "Copies of requests by outcome", self.mirrored_requests.clone());
         registry.register("component_instances", "Component instances serving", self.component_instances.clone());
         registry.register("component_cpu_seconds", "CPU time of components", self.component_cpu_seconds.clone());
         registry.register("upstream_connections", "New upstream connections", self.upstream_connections.clone());

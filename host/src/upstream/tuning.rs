@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::config::{BalanceConfig, Balancing, HealthCheck, HealthConfig, HttpCheck, RequestKey, UpstreamConfig};
+use crate::config::{BalanceConfig, Balancing, HealthCheck, HealthConfig, HttpCheck, UpstreamConfig};
 
 type Fault = (String, String);
 
@@ -50,11 +50,11 @@ fn balance(config: &BalanceConfig, faults: &mut Vec<Fault>) {
     match (&config.hash, hashes) {
         (None, true) => fault("", "ring_hash and maglev need `hash`: say what of a request is hashed".to_owned()),
         (Some(_), false) => fault("/hash", "`hash` needs `by: ring_hash` or `by: maglev`".to_owned()),
-        (Some(key), true) => key_fault(key).into_iter().for_each(|message| fault("/hash", message)),
+        (Some(key), true) => key.fault().into_iter().for_each(|message| fault("/hash", message)),
         (None, false) => {}
     }
     if let Some(subset) = &config.subset {
-        key_fault(&subset.from).into_iter().for_each(|message| fault("/subset/from", message));
+        subset.from.fault().into_iter().for_each(|message| fault("/subset/from", message));
     }
     if let Some(affinity) = &config.affinity {
         if !is_token(&affinity.cookie) {
@@ -69,18 +69,6 @@ fn balance(config: &BalanceConfig, faults: &mut Vec<Fault>) {
     }
     if config.slow_start.0 > Duration::from_secs(3600) {
         fault("/slow_start", "slow_start must be at most 1h".to_owned());
-    }
-}
-
-/// What is wrong with a key.
-pub(super) fn key_fault(key: &RequestKey) -> Option<String> {
-    match key {
-        RequestKey::Header(name) if HeaderName::from_bytes(name.as_bytes()).is_err() => {
-            Some(format!("{name:?} is no header name"))
-        }
-        RequestKey::Cookie(name) if !is_token(name) => Some(format!("{name:?} is no name that a cookie could have")),
-        RequestKey::Metadata(name) if name.is_empty() => Some("metadata needs a name".to_owned()),
-        _ => None,
     }
 }
 
