@@ -1,5 +1,6 @@
 //! What the commands `check` and `schema` say of a configuration.
 
+use std::path::Path;
 use std::process::Output;
 
 use harness::gatewright;
@@ -7,9 +8,13 @@ use serde_json::Value;
 
 /// Runs `gatewright check` on a configuration beside an empty drop folder.
 fn check(config: &str) -> (Output, String) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("plugins")).unwrap();
-    let file = folder.path().join("gateway.yaml");
+    check_in(tempfile::tempdir().unwrap().path(), config)
+}
+
+/// As `check`, in a folder that already holds what the configuration names.
+pub(crate) fn check_in(folder: &Path, config: &str) -> (Output, String) {
+    std::fs::create_dir(folder.join("plugins")).unwrap();
+    let file = folder.join("gateway.yaml");
     std::fs::write(&file, config).unwrap();
     let output = gatewright().arg("check").arg("--config").arg(&file).output().unwrap();
     let text = [&output.stdout[..], &output.stderr[..]].concat();

@@ -5,6 +5,7 @@ mod bodies;
 mod bounds;
 mod drain;
 mod headers;
+mod identity;
 mod pool;
 mod routing;
 mod splits;

@@ -1,5 +1,9 @@
 //! TLS on both sides: who is shown which certificate, who is let in, and what an upstream must show.
 
+mod clients;
+mod edge;
+mod sessions;
+
 use std::sync::Arc;
 
 use harness::{Authority, DEADLINE, Gateway, Identity, Origin, Wire, http_get};
@@ -7,6 +11,17 @@ use tempfile::TempDir;
 
 /// A gateway with TLS in front of an origin, and the authority that signed its certificates (`a.test`, `b.test`).
 fn gateway_with_tls(origin: &Origin, more_tls: &str, more: &str, folder: TempDir) -> (Gateway, Authority) {
+    gateway_with_routes(origin, more_tls, more, folder, "  - { name: all, upstream: origin }\n")
+}
+
+/// As `gateway_with_tls`, with these routes to `origin`.
+fn gateway_with_routes(
+    origin: &Origin,
+    more_tls: &str,
+    more: &str,
+    folder: TempDir,
+    routes: &str,
+) -> (Gateway, Authority) {
     let authority = Authority::new("servers");
     for name in ["a.test", "b.test"] {
         authority.sign(&[name]).write(folder.path(), name);
@@ -19,8 +34,8 @@ listeners:
       certificates: [{{ cert: a.test.crt, key: a.test.key }}, {{ cert: b.test.crt, key: b.test.key }}]
       {more_tls}
 upstreams: {{ origin: {{ endpoints: [{{ url: "{}" }}] }} }}
-routes: [{{ name: all, upstream: origin }}]
-"#,
+routes:
+{routes}"#,
         origin.url()
     );
     (Gateway::start_in(folder, &config), authority)

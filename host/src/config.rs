@@ -34,7 +34,7 @@ pub use fault::{Fault, Faults};
 pub use key::RequestKey;
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
-pub use listener::{CertificateConfig, ClientAuth, ListenerConfig, ListenerTlsConfig, TlsVersion};
+pub use listener::{CertificateConfig, ClientAuth, CrlScope, ListenerConfig, ListenerTlsConfig, TlsVersion};
 pub use plugins::{CompilerConfig, LayoutConfig, PluginsConfig, QuarantineConfig, RegistryConfig, SourceConfig};
 pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
@@ -42,7 +42,7 @@ pub use policy::{
 };
 pub use provenance::{Digest, PublicKey};
 pub use resilience::{GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn};
-pub use route::{Api, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig};
+pub use route::{Api, ClientCertificateConfig, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
 pub use upstream::{ComponentConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};
@@ -81,8 +81,10 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// One JSON line a request.
     pub access_log: AccessLogConfig,
-    /// Peers whose `x-forwarded-for`, `x-forwarded-proto` and `forwarded` are believed, as CIDR blocks. From any
-    /// other peer those headers are removed.
+    /// Proxies in front, as CIDR blocks. Of them `x-forwarded-for` and `x-forwarded-proto` are believed, and
+    /// `x-forwarded-client-cert` where the listener has `forward_client_cert`. From any other peer those are removed, and
+    /// from every peer all the other headers by which proxies tell who is asking (`forwarded`, `x-real-ip`, `client-cert`
+    /// and their like).
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }

@@ -63,6 +63,8 @@ reasons! {
     ProtectedHeaderNamed Client 400 "protected-header-named" "the Connection header names a field that it may not",
     MalformedBody Client 400 "malformed-body" "the request body breaks off or breaks its framing",
     MethodNotAllowed Client 405 "method-not-allowed" "this method is not served",
+    CertificateRequired Client 403 "client-certificate-required" "this address is served to clients with a certificate only",
+    CertificateRefused Client 403 "client-certificate-refused" "this address is not served to the holder of this certificate",
     NoRoute Client 404 "no-route" "nothing is served at this address",
     RequestTimeout Client 408 "request-timeout" "the request did not arrive in time",
     BodyTooLarge Client 413 "body-too-large" "the request body is too large",

@@ -1,6 +1,7 @@
 //! One request with its response, as the chain sees it.
 
 mod canonical;
+mod certificate;
 mod fields;
 mod journal;
 mod key;
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+pub(crate) use canonical::FORWARDED_CLIENT_CERT;
 pub use canonical::{Peer, TlsFacts, canonical, is_authority, path_reading};
+pub use certificate::{Certificate, is_trust_domain};
 pub use fields::{FieldsError, Section, announced_trailers, is_owned, is_trailer};
 pub(crate) use fields::{append, one, set, writable, writable_name};
 pub use journal::WriteError;
@@ -125,7 +128,7 @@ impl Exchange {
     #[must_use]
     pub fn lost() -> Self {
         let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        let peer = Peer { address: nowhere, local: nowhere, tls: None };
+        let peer = Peer { address: nowhere, local: nowhere, tls: None, forwards_certificate: false };
         Self::new(String::new(), Request::lost(), Arc::new(peer))
     }
 
@@ -175,6 +178,12 @@ impl Exchange {
             "tls.version" => text(tls?.version),
             "tls.sni" => text(tls?.server_name.as_deref()?),
             "tls.peer-subject" => text(tls?.peer_subject.as_deref()?),
+            "tls.peer-distinguished-name" => text(&self.peer.certificate()?.subject),
+            "tls.peer-fingerprint" => text(&self.peer.certificate()?.fingerprint),
+            "tls.peer-san-dns" => Certificate::list(&self.peer.certificate()?.dns).map(Scalar::Text),
+            "tls.peer-san-uri" => Certificate::list(&self.peer.certificate()?.uris).map(Scalar::Text),
+            "tls.peer-san-email" => Certificate::list(&self.peer.certificate()?.emails).map(Scalar::Text),
+            "tls.peer-spiffe-id" => text(self.peer.certificate()?.spiffe()?.1),
             "route.name" => text(&self.route),
             "upstream.name" => text(&self.upstream),
             "upstream.endpoint" => text(self.endpoint.as_deref()?),

@@ -24,7 +24,7 @@ pub use run::Run;
 
 use crate::body::{Body, gather};
 use crate::error::{Error, Reason};
-use crate::exchange::{Exchange, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
+use crate::exchange::{Exchange, Peer, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
 use crate::plugin::{CallBody, Flow, Held, Phase};
 use crate::route::Candidate;
 use crate::snapshot::{Action, Route, Targets};
@@ -177,6 +177,10 @@ fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
         run.route = Some(route);
         return Err(Reason::UpgradeRefused.into());
     }
+    if let Err(error) = check_certificate(&route, &run.peer) {
+        run.route = Some(route);
+        return Err(error);
+    }
     let exchange = &mut *run.held;
     exchange.route = route.name.clone();
     exchange.parameters = parameters;
@@ -188,6 +192,16 @@ fn find_route(run: &mut Run) -> Result<Arc<Route>, Error> {
     }
     run.route = Some(route.clone());
     Ok(route)
+}
+
+/// Whether the peer's certificate is one that the route is served to.
+fn check_certificate(route: &Route, peer: &Peer) -> Result<(), Error> {
+    let Some(wanted) = &route.config.client_certificate else { return Ok(()) };
+    let certificate = peer.certificate().ok_or(Reason::CertificateRequired)?;
+    if certificate.fits(wanted) {
+        return Ok(());
+    }
+    Err(Error::new(Reason::CertificateRefused, format!("certificate {}", certificate.fingerprint)))
 }
 
 /// The whole request body, for policies that want it.

@@ -95,7 +95,7 @@ impl Server {
             if !reserved.contains_key(key) {
                 let socket = bind(key.0).with_context(|| format!("listen on {}", key.0))?;
                 let address = socket.local_addr()?.as_socket().context("the socket has no address")?;
-                let tls = snapshot.listeners.get(key).is_some_and(Option::is_some);
+                let tls = snapshot.listeners.get(key).is_some_and(|listener| listener.tls.is_some());
                 tracing::info!(configured = %key.0, %address, tls, "listening");
                 reserved.insert(*key, Reserved { address, _socket: socket });
             }

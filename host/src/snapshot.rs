@@ -16,10 +16,9 @@ use std::time::SystemTime;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, RouteConfig};
+use crate::config::{Config, ListenerConfig, RouteConfig};
 use crate::exchange::Reply;
 use crate::plugin::{Chain, Compiler, Component, Policy, SharedPlugin};
 use crate::route::Table;
@@ -31,6 +30,7 @@ pub use build::Inputs;
 pub use redirect::Redirect;
 pub use rewrite::Rewrite;
 pub use split::Split;
+pub use tls::ListenerTls;
 
 /// What outlives every snapshot.
 #[derive(Debug, Clone)]
@@ -68,13 +68,22 @@ pub struct Snapshot {
     pub verifiers: Arc<BTreeMap<String, Arc<Verifier>>>,
     secrets: Arc<Secrets>,
     kv: Arc<BTreeMap<String, KvStore>>,
-    /// The listeners, each with its TLS.
-    pub listeners: BTreeMap<ListenerKey, Option<Arc<ServerConfig>>>,
+    /// The listeners.
+    pub listeners: BTreeMap<ListenerKey, Arc<Listener>>,
     _live: LiveGauge,
 }
 
 /// A listener: its configured address, and how many of the same came before it (port 0 may be there more than once).
 pub type ListenerKey = (SocketAddr, usize);
+
+/// A listener, ready to serve.
+#[derive(Debug)]
+pub struct Listener {
+    /// As configured.
+    pub config: ListenerConfig,
+    /// Its TLS; clear text if absent.
+    pub tls: Option<ListenerTls>,
+}
 
 /// A route, ready to serve.
 #[derive(Debug)]

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, RevokedCertParams, SanType, SerialNumber,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -20,6 +23,8 @@ pub struct Identity {
     pub cert: String,
     /// PEM, PKCS#8.
     pub key: String,
+    /// The certificate's number.
+    pub serial: Vec<u8>,
 }
 
 impl Authority {
@@ -51,15 +56,63 @@ impl Authority {
     }
 
     fn sign_until(&self, names: &[&str], end: OffsetDateTime) -> Identity {
+        let common_name = (*names.first().unwrap()).to_owned();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let common_name = names.first().unwrap().clone();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        self.sign_params(CertificateParams::new(names).unwrap(), &common_name, end)
+    }
+
+    /// A certificate for this subject with these alternative names, whatever they hold: DNS names, URIs, addresses.
+    #[must_use]
+    pub fn sign_names(&self, subject: &str, dns: &[&str], uris: &[&str], emails: &[&str]) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let text = |text: &&str| (*text).try_into().unwrap();
+        params.subject_alt_names.extend(dns.iter().map(|name| SanType::DnsName(text(name))));
+        params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI(text(uri))));
+        params.subject_alt_names.extend(emails.iter().map(|address| SanType::Rfc822Name(text(address))));
+        self.sign_params(params, subject, OffsetDateTime::now_utc() + Duration::days(1))
+    }
+
+    fn sign_params(&self, mut params: CertificateParams, subject: &str, end: OffsetDateTime) -> Identity {
+        params.distinguished_name.push(DnType::CommonName, subject);
         params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
         params.not_after = end;
         let key = KeyPair::generate().unwrap();
+        // The number's first bit is its sign.
+        let serial: Vec<u8> = key.public_key_raw().iter().rev().take(8).map(|byte| byte >> 1 | 1).collect();
+        params.serial_number = Some(SerialNumber::from(serial.clone()));
         let cert = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { cert: cert.pem(), key: key.serialize_pem() }
+        Identity { cert: cert.pem(), key: key.serialize_pem(), serial }
+    }
+
+    /// A list that revokes these, good until tomorrow.
+    #[must_use]
+    pub fn revoke(&self, revoked: &[&Identity]) -> String {
+        self.revoke_until(revoked, OffsetDateTime::now_utc() + Duration::days(1))
+    }
+
+    /// As `revoke`, with a list that ended an hour ago.
+    #[must_use]
+    pub fn revoke_expired(&self, revoked: &[&Identity]) -> String {
+        self.revoke_until(revoked, OffsetDateTime::now_utc() - Duration::hours(1))
+    }
+
+    fn revoke_until(&self, revoked: &[&Identity], end: OffsetDateTime) -> String {
+        let began = OffsetDateTime::now_utc() - Duration::days(1);
+        let entry = |identity: &&Identity| RevokedCertParams {
+            serial_number: SerialNumber::from(identity.serial.clone()),
+            revocation_time: began,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: began,
+            next_update: end,
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     /// What a client that trusts this authority only connects with.
@@ -79,6 +132,14 @@ impl Authority {
 }
 
 impl Identity {
+    /// SHA-256 of the certificate in hexadecimal.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let der = CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Writes `NAME.crt` and `NAME.key` into a folder.
     pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
         let (cert, key) = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));

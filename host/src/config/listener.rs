@@ -17,6 +17,11 @@ pub struct ListenerConfig {
     /// TLS; clear text if absent.
     #[serde(default)]
     pub tls: Option<ListenerTlsConfig>,
+    /// Whether upstreams are told of the client's certificate in `x-forwarded-client-cert`, with Envoy's keys (`Hash`,
+    /// `Subject`, `URI`, `DNS`) and every value percent-encoded. What a trusted proxy says there comes before it; what
+    /// anybody else says there is removed, be this on or off.
+    #[serde(default)]
+    pub forward_client_cert: bool,
 }
 
 /// TLS towards clients.
@@ -32,6 +37,13 @@ pub struct ListenerTlsConfig {
     /// Whether a client shows a certificate.
     #[serde(default)]
     pub client_auth: ClientAuth,
+    /// PEM file of revocation lists (RFC 5280 §5). A list past its `nextUpdate` lets nobody in, and so does a missing
+    /// one: each authority that `client_crl_scope` covers must have its list there. Read again when it changes.
+    #[serde(default)]
+    pub client_crl: Option<PathBuf>,
+    /// Which certificates of a client's chain are looked up in `client_crl`.
+    #[serde(default)]
+    pub client_crl_scope: CrlScope,
     /// The lowest version spoken.
     #[serde(default)]
     pub min_version: TlsVersion,
@@ -58,6 +70,17 @@ pub enum ClientAuth {
     Optional,
     /// A client without a valid one is refused.
     Require,
+}
+
+/// Which certificates of a client's chain are looked up in the revocation lists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CrlScope {
+    /// The client's own and those of all intermediate authorities: the root must publish a list too.
+    #[default]
+    Chain,
+    /// The client's own only: the list of the authority that signed it is enough.
+    Leaf,
 }
 
 /// A version of TLS.

@@ -51,6 +51,28 @@ pub struct RouteConfig {
     /// parsers may read such a path differently, so policies that decide on paths are no longer safe.
     #[serde(default)]
     pub ambiguous_paths: bool,
+    /// The client certificate that a request must come with; any client is served if absent. A listener must ask for
+    /// one (`tls.client_auth`). Without one the answer is 403 `client-certificate-required`, with one that does not fit
+    /// 403 `client-certificate-refused`; no policy is called then.
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificateConfig>,
+}
+
+/// A client certificate that is good for its listener and has at least one of these names among its subject's
+/// alternative names (RFC 5280 §4.2.1.6). Any good certificate if none is listed. The subject itself is never matched
+/// (RFC 9525 §2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientCertificateConfig {
+    /// DNS names: exact, or `*.example.com` for any name below. Case does not count.
+    pub dns: Vec<String>,
+    /// URIs, compared byte for byte, for instance `spiffe://example.org/ns/prod/sa/api`.
+    pub uri: Vec<String>,
+    /// SPIFFE trust domains, for instance `example.org`: any SPIFFE ID in one of them. The certificate must have that
+    /// ID as its only URI.
+    pub spiffe: Vec<String>,
+    /// Mail addresses. The case of the domain does not count, that of the rest does.
+    pub email: Vec<String>,
 }
 
 /// What a request must have, all of it. Where several routes fit, the host decides first (exact before `*.`, the longer

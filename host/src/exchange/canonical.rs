@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use super::Request;
+use super::certificate::Certificate;
 use super::fields::{announced_trailers, is_hop_by_hop, is_protected, is_untrusted};
 use crate::config::BoundsConfig;
 use crate::error::{Error, Reason};
@@ -24,6 +25,16 @@ pub struct Peer {
     pub local: SocketAddr,
     /// What TLS says; absent in clear text.
     pub tls: Option<TlsFacts>,
+    /// Whether upstreams are told of client certificates, its own and those that a trusted proxy tells of.
+    pub forwards_certificate: bool,
+}
+
+impl Peer {
+    /// Its certificate, if it showed one and TLS found it good.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.tls.as_ref()?.certificate.as_ref()
+    }
 }
 
 /// What TLS says of a peer.
@@ -35,6 +46,8 @@ pub struct TlsFacts {
     pub server_name: Option<String>,
     /// The subject of its certificate, percent-encoded.
     pub peer_subject: Option<String>,
+    /// Its certificate, found good.
+    pub certificate: Option<Certificate>,
 }
 
 /// The canonical form of a request.
@@ -64,11 +77,11 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
     let websocket = hop_by_hop(&mut headers, &parts.method, parts.version)?;
     let (path, ambiguous_path) = normal_path(parts.uri.path())?;
     let query = parts.uri.query().map(str::to_owned);
-    let (client, forwarded_for) = forwarded(&mut headers, peer, trusted);
+    let Forwarded { client, addresses: forwarded_for, certificates, https } = forwarded(&mut headers, peer, trusted);
     join_cookies(&mut headers);
     Ok(Request {
         method: parts.method,
-        scheme: if peer.tls.is_some() { "https" } else { "http" },
+        scheme: if https { "https" } else { "http" },
         authority,
         path,
         query,
@@ -82,6 +95,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
         forwarded_host: None,
         trailer,
         forwarded_for,
+        client_certificates: certificates,
     })
 }
 
@@ -267,16 +281,28 @@ fn normal_path(path: &str) -> Result<(String, bool), Error> {
     Ok((normal, ambiguous))
 }
 
-/// Removes what only a trusted peer may say; the client's address, and the addresses a trusted peer passed on.
-fn forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> (IpAddr, Option<String>) {
+/// What is known of the client behind trusted proxies.
+struct Forwarded {
+    client: IpAddr,
+    /// The `x-forwarded-for` of a trusted peer.
+    addresses: Option<String>,
+    certificates: Option<HeaderValue>,
+    /// Whether the client spoke TLS, to us or to a trusted peer.
+    https: bool,
+}
+
+/// Removes what only a trusted peer may say, and keeps what one said.
+fn forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> Forwarded {
     let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
     let direct = peer.address.ip().to_canonical();
     let believed = is_trusted(direct);
-    let mut chain = None;
+    let mut addresses = None;
     let mut client = direct;
+    let mut https = peer.tls.is_some();
     if believed {
-        let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let list = values.collect::<Vec<_>>().join(", ");
+        // A list of several, or anything else, is taken for clear text.
+        https = joined(headers, "x-forwarded-proto").map_or(https, |proto| proto.eq_ignore_ascii_case("https"));
+        let list = joined(headers, "x-forwarded-for").unwrap_or_default();
         // From the nearest hop outwards, up to the first that is not trusted itself.
         for hop in list.rsplit(',').map(str::trim) {
             let Ok(address) = hop.parse::<IpAddr>() else { break };
@@ -285,14 +311,28 @@ fn forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &[IpNet]) -> (IpAddr
                 break;
             }
         }
-        chain = (!list.is_empty()).then_some(list);
+        addresses = (!list.is_empty()).then_some(list);
     }
+    let theirs = joined(headers, FORWARDED_CLIENT_CERT).filter(|_| believed && peer.forwards_certificate);
+    let ours = peer.certificate().filter(|_| peer.forwards_certificate).and_then(Certificate::forwarded);
+    let ours = ours.as_ref().and_then(|element| element.to_str().ok()).map(str::to_owned);
+    let elements: Vec<String> = theirs.into_iter().chain(ours).collect();
+    let certificates = HeaderValue::from_str(&elements.join(",")).ok().filter(|value| !value.is_empty());
     let strip: Vec<HeaderName> = headers.keys().filter(|name| is_untrusted(name.as_str())).cloned().collect();
     for name in strip {
         headers.remove(name);
     }
     headers.remove(FORWARDED);
-    (client, chain)
+    Forwarded { client, addresses, certificates, https }
+}
+
+/// The header in which proxies tell of client certificates, as Envoy does.
+pub(crate) const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+/// All values of a list; those that are no text are not there.
+fn joined(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 /// RFC 9113 §8.2.3: cookie crumbs become one field.

@@ -64,12 +64,16 @@ pub(super) fn is_untrusted(name: &str) -> bool {
         name
     };
     // Most names start otherwise, and are not looked at any further.
-    if !name.starts_with(['x', 'f', 't', 'c', 'p']) {
+    if !name.starts_with(['x', 'f', 't', 'c', 'p', 's']) {
         return false;
     }
     name.starts_with("x-forwarded")
         || name.starts_with("x-gatewright-")
+        || name.starts_with("x-gw-")
         || name.starts_with("x-envoy-")
+        || name.starts_with("x-ssl-client")
+        || name.starts_with("ssl-client")
+        || name.starts_with("x-client-cert")
         || matches!(
             name,
             "forwarded"
@@ -86,7 +90,8 @@ pub(super) fn is_untrusted(name: &str) -> bool {
                 | "x-http-method"
                 | "x-method-override"
                 | "x-request-id"
-                | "x-ssl-client-cert"
+                | "client-cert"
+                | "client-cert-chain"
                 | "proxy"
         )
 }

@@ -37,6 +37,8 @@ pub struct Request {
     pub trailer: Option<HeaderValue>,
     /// The `x-forwarded-for` of a trusted peer.
     pub forwarded_for: Option<String>,
+    /// What upstreams are told of client certificates, if they are told.
+    pub client_certificates: Option<HeaderValue>,
 }
 
 impl Request {
@@ -59,6 +61,7 @@ impl Request {
             forwarded_host: None,
             trailer: None,
             forwarded_for: None,
+            client_certificates: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::wish::Wishes;
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
 use crate::body::{Body, Framing, Release, Source, gather};
 use crate::error::{Error, Reason};
-use crate::exchange::{Exchange, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
+use crate::exchange::{Exchange, FORWARDED_CLIENT_CERT, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
 use crate::plugin::{CallBody, Flow, Phase};
 use crate::snapshot::{Route, UpstreamEntry};
 use crate::telemetry::{AttemptLabels, RetryLabels};
@@ -148,6 +148,9 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     match &request.forwarded_for {
         Some(chain) => put(FORWARDED_FOR, &format!("{chain}, {peer}")),
         None => put(FORWARDED_FOR, &peer.to_string()),
+    }
+    if let Some(certificates) = &request.client_certificates {
+        headers.insert(FORWARDED_CLIENT_CERT, certificates.clone());
     }
     for (name, value) in &entry.upstream.headers {
         headers.insert(name.clone(), value.clone());

@@ -373,7 +373,7 @@ const STILL: std::time::Duration = std::time::Duration::from_millis(20);
 fn named_files(config: &Config) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
     for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        files.extend(tls.client_ca.clone());
+        files.extend(tls.client_ca.iter().chain(&tls.client_crl).cloned());
         files.extend(tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
     }
     for upstream in config.upstreams.values() {

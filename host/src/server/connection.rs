@@ -12,18 +12,18 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
+use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::guard::Guard;
 use super::stall::StallExecutor;
 use crate::config::{BoundsConfig, Config, TimeoutsConfig};
-use crate::exchange::{Peer, TlsFacts};
+use crate::exchange::{Certificate, Peer, TlsFacts};
 use crate::proxy::{self, Connection, Gateway, ResponseBody};
-use crate::snapshot::ListenerKey;
+use crate::snapshot::{ListenerKey, ListenerTls};
 
 /// The start of every HTTP/2 connection (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -67,43 +67,66 @@ pub(super) async fn serve(
     let gauge = gateway.shared.metrics.connections.clone();
     gauge.inc();
     let _open = Open(gauge);
-    let (terms, tls) = {
+    let (terms, listener) = {
         let snapshot = gateway.snapshot.load();
-        (Terms::of(&snapshot.config), snapshot.listeners.get(&key).cloned().flatten())
+        (Terms::of(&snapshot.config), snapshot.listeners.get(&key).cloned())
     };
+    // Its listener may be gone since it was accepted.
+    let Some(listener) = listener else { return };
     // Events leave as they come: nothing waits for more.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let Ok(local) = stream.local_addr() else { return };
-    let Some(tls) = tls else {
-        let peer = Arc::new(Peer { address, local, tls: None });
-        return speak(gateway, terms, peer, (stream, false), draining).await;
+    let mut peer = Peer { address, local, tls: None, forwards_certificate: listener.config.forward_client_cert };
+    let Some(tls) = &listener.tls else {
+        return speak(gateway, terms, Arc::new(peer), (stream, false), draining).await;
     };
     let patience = terms.timeouts.tls_handshake.0;
-    match tokio::time::timeout(patience, TlsAcceptor::from(tls).accept(stream)).await {
+    match tokio::time::timeout(patience, TlsAcceptor::from(tls.server.clone()).accept(stream)).await {
         Ok(Ok(stream)) => {
-            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let peer = Arc::new(Peer { address, local, tls: Some(tls_facts(&stream)) });
-            speak(gateway, terms, peer, (stream, is_h2), draining).await;
+            let session = stream.get_ref().1;
+            if !is_acceptable(session, tls, &peer) {
+                return;
+            }
+            let is_h2 = session.alpn_protocol() == Some(b"h2");
+            peer.tls = Some(tls_facts(session));
+            // A connection that lasts must not keep the certificates of an old configuration.
+            drop(listener);
+            speak(gateway, terms, Arc::new(peer), (stream, is_h2), draining).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
 }
 
-fn tls_facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
-    let session = stream.get_ref().1;
+/// Whether a session may be used once its handshake is over.
+fn is_acceptable(session: &ServerConnection, tls: &ListenerTls, peer: &Peer) -> bool {
+    let chain = session.peer_certificates().unwrap_or_default();
+    if session.handshake_kind() == Some(HandshakeKind::Resumed) && !tls.is_still_good(chain) {
+        tracing::warn!(address = %peer.address, "a session was resumed whose client certificate is no longer good");
+        return false;
+    }
+    let leaf = chain.first().filter(|_| peer.forwards_certificate);
+    if leaf.is_some_and(|leaf| Certificate::read(leaf).forwarded().is_none()) {
+        tracing::warn!(address = %peer.address, "a client certificate says more than a header may hold");
+        return false;
+    }
+    true
+}
+
+fn tls_facts(session: &ServerConnection) -> TlsFacts {
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
         _ => "1.3",
     };
-    let certificate = session.peer_certificates().and_then(|chain| chain.first());
-    let peer_subject = certificate.and_then(|certificate| {
-        let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+    let leaf = session.peer_certificates().and_then(|chain| chain.first());
+    let peer_subject = leaf.and_then(|leaf| {
+        let parsed = webpki::EndEntityCert::try_from(leaf).ok()?;
         Some(escape(parsed.subject()))
     });
-    TlsFacts { version, server_name: session.server_name().map(str::to_owned), peer_subject }
+    let certificate = leaf.map(|leaf| Certificate::read(leaf));
+    TlsFacts { version, server_name: session.server_name().map(str::to_owned), peer_subject, certificate }
 }
 
 /// The DER of a name with everything but letters, digits and blanks percent-encoded: it may hold any byte.

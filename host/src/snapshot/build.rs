@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use super::powers::Powers;
-use super::tls::server_config;
-use super::{ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
+use super::tls::listener_tls;
+use super::{Listener, ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
 use crate::config::{Config, Document, Faults, KeySource, SecretConfig, VerifierConfig, unknown};
 use crate::plugin::{Chain, Policy, SharedPlugin};
 use crate::route::Table;
@@ -283,7 +283,7 @@ impl Builder<'_> {
         entries
     }
 
-    fn listeners(&mut self) -> BTreeMap<ListenerKey, Option<Arc<rustls::ServerConfig>>> {
+    fn listeners(&mut self) -> BTreeMap<ListenerKey, Arc<Listener>> {
         let mut all = BTreeMap::new();
         for (index, listener) in self.config.listeners.clone().into_iter().enumerate() {
             let at = format!("/listeners/{index}");
@@ -294,14 +294,14 @@ impl Builder<'_> {
                     format!("listener {}: the address is here twice", listener.address),
                 );
             }
-            let tls = match listener.tls.as_ref().map(|tls| server_config(tls, self.folder())).transpose() {
-                Ok(tls) => tls.map(Arc::new),
+            let tls = match listener.tls.as_ref().map(|tls| listener_tls(tls, self.folder())).transpose() {
+                Ok(tls) => tls,
                 Err((below, message)) => {
                     self.fault(format!("{at}/tls{below}"), format!("listener {}: {message}", listener.address));
                     None
                 }
             };
-            all.insert((listener.address, earlier), tls);
+            all.insert((listener.address, earlier), Arc::new(Listener { config: listener, tls }));
         }
         all
     }

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::build::Builder;
 use super::{Action, Mirror, Redirect, Rewrite, Route, Split, Targets, UpstreamEntry};
-use crate::config::{RespondConfig, RouteConfig, UpstreamChoice, unknown};
-use crate::exchange::{Reply, ReplyBody, is_owned};
+use crate::config::{ClientAuth, RespondConfig, RouteConfig, UpstreamChoice, unknown};
+use crate::exchange::{Reply, ReplyBody, is_owned, is_trust_domain};
 use crate::plugin::Policy;
 use crate::route::Matcher;
 use crate::telemetry::RouteLabels;
@@ -58,6 +58,7 @@ impl Builder<'_> {
         policies: &BTreeMap<String, Arc<Policy>>,
         upstreams: &Upstreams,
     ) -> Option<Route> {
+        self.check_certificate(place, &config);
         let chain = self.chain(&place.at, &place.what, &config.policies, policies);
         let action = self.action(place, &config, upstreams);
         let rewrite = config.rewrite.as_ref().map(|rewrite| Rewrite::parse(rewrite, &config.matches)).transpose();
@@ -67,6 +68,21 @@ impl Builder<'_> {
         let seconds = self.shared.metrics.request_seconds.get_or_create_owned(&labels);
         let name = config.name.as_str().into();
         Some(Route { name, chain, action: action?, rewrite: rewrite?, mirror, seconds, config })
+    }
+
+    /// A route for clients with certificates must be reachable by one.
+    fn check_certificate(&mut self, place: &Place, config: &RouteConfig) {
+        let Some(wanted) = &config.client_certificate else { return };
+        let (at, what) = (format!("{}/client_certificate", place.at), &place.what);
+        let listeners = self.config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        if listeners.into_iter().all(|tls| tls.client_auth == ClientAuth::Off) {
+            let message = "no listener asks for a client certificate: add `client_auth` and `client_ca` to its `tls`";
+            self.fault(at.clone(), format!("{what}: {message}"));
+        }
+        for (index, domain) in wanted.spiffe.iter().enumerate().filter(|(_, domain)| !is_trust_domain(domain)) {
+            let message = format!("{what}: {domain:?} is no trust domain: write `example.org`, in lower case");
+            self.fault(format!("{at}/spiffe/{index}"), message);
+        }
     }
 
     /// What was parsed, or its faults kept.

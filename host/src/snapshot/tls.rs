@@ -1,4 +1,4 @@
-//! TLS towards clients: certificates by name, client certificates, versions.
+//! TLS towards clients: certificates by name, client certificates and their revocation, versions, sessions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::config::{CertificateConfig, ClientAuth, ListenerTlsConfig, TlsVersion};
+use crate::config::{CertificateConfig, ClientAuth, CrlScope, ListenerTlsConfig, TlsVersion};
 
 type Fault = (String, String);
 
@@ -32,11 +33,35 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// What a listener does with the TLS of its clients.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// What handshakes are made with. Sessions are kept in here and resumed from here only: none outlives a change of
+    /// the listener's certificates, authorities or revocation lists, and rustls resumes none under another name
+    /// (RFC 6066 §3).
+    pub server: Arc<ServerConfig>,
+    /// Who checks client certificates, where they are asked for.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl ListenerTls {
+    /// Whether the certificate that a resumed session brings is still good: it was checked when the session began.
+    #[must_use]
+    pub fn is_still_good(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let (Some(clients), Some((leaf, rest))) = (&self.clients, chain.split_first()) else { return true };
+        clients.verify_client_cert(leaf, rest, UnixTime::now()).is_ok()
+    }
+}
+
+/// How many sessions of a listener can be resumed; the oldest goes first. One takes up to 2 KiB where clients show
+/// certificates, and 200 bytes elsewhere.
+const SESSIONS_MAX: usize = 4096;
+
 /// The server's side of TLS as configured.
 ///
 /// # Errors
 /// What is wrong, with a pointer into `tls`.
-pub(super) fn server_config(config: &ListenerTlsConfig, folder: &Path) -> Result<ServerConfig, Fault> {
+pub(super) fn listener_tls(config: &ListenerTlsConfig, folder: &Path) -> Result<ListenerTls, Fault> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = certificates(&config.certificates, folder, &provider)?;
     let versions: &[&rustls::SupportedProtocolVersion] = match config.min_version {
@@ -45,32 +70,59 @@ pub(super) fn server_config(config: &ListenerTlsConfig, folder: &Path) -> Result
     };
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions);
     let builder = builder.map_err(|error| ("/min_version".to_owned(), error.to_string()))?;
-    let builder = match (config.client_auth, &config.client_ca) {
-        (ClientAuth::Off, None) => builder.with_no_client_auth(),
-        (ClientAuth::Off, Some(_)) => {
-            return Err(("/client_ca".to_owned(), "client_ca needs client_auth: optional or require".to_owned()));
-        }
-        (_, None) => return Err(("/client_auth".to_owned(), "client_auth needs client_ca".to_owned())),
-        (auth, Some(path)) => {
-            let wrong = |error: String| ("/client_ca".to_owned(), format!("{}: {error}", path.display()));
-            let mut roots = RootCertStore::empty();
-            for certificate in read_chain(&folder.join(path)).map_err(wrong)? {
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = if auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
-            builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(error.to_string()))?)
-        }
+    let clients = client_verifier(config, folder, provider)?;
+    let builder = match clients.clone() {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(clients),
     };
     let mut server = builder.with_cert_resolver(Arc::new(certificates));
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // A resumed session would carry its client certificate past a change of the authorities (CVE-2025-23419), so where
-    // client certificates matter there is none.
-    if config.client_auth != ClientAuth::Off {
-        server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
+    server.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    // Early data can be replayed (RFC 8446 §8).
+    server.max_early_data_size = 0;
+    Ok(ListenerTls { server: Arc::new(server), clients })
+}
+
+/// Who checks client certificates, where they are asked for.
+fn client_verifier(
+    config: &ListenerTlsConfig,
+    folder: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, Fault> {
+    let fault = |field: &str, why: &str| Err((format!("/{field}"), format!("{field} {why}")));
+    let (auth, path) = match (config.client_auth, &config.client_ca, &config.client_crl) {
+        (ClientAuth::Off, Some(_), _) => return fault("client_ca", "needs client_auth: optional or require"),
+        (ClientAuth::Off, None, Some(_)) => return fault("client_crl", "needs client_auth: optional or require"),
+        (ClientAuth::Off, None, None) => return Ok(None),
+        (_, None, _) => return fault("client_auth", "needs client_ca"),
+        (auth, Some(path), _) => (auth, path),
+    };
+    let wrong = |error: String| ("/client_ca".to_owned(), format!("{}: {error}", path.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(&folder.join(path)).map_err(wrong)? {
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
-    Ok(server)
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if auth == ClientAuth::Optional {
+        verifier = verifier.allow_unauthenticated();
+    }
+    let Some(crl) = &config.client_crl else {
+        return verifier.build().map(Some).map_err(|error| wrong(error.to_string()));
+    };
+    let wrong = |error: String| ("/client_crl".to_owned(), format!("{}: {error}", crl.display()));
+    let lists = read_lists(&folder.join(crl)).map_err(wrong)?;
+    // Whoever keeps a new list from arriving must not keep a revoked certificate good.
+    verifier = verifier.with_crls(lists).enforce_revocation_expiration();
+    if config.client_crl_scope == CrlScope::Leaf {
+        verifier = verifier.only_check_end_entity_revocation();
+    }
+    verifier.build().map(Some).map_err(|error| wrong(error.to_string()))
+}
+
+fn read_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+    let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    if lists.is_empty() { Err("has no revocation list".to_owned()) } else { Ok(lists) }
 }
 
 fn certificates(list: &[CertificateConfig], folder: &Path, provider: &CryptoProvider) -> Result<Certificates, Fault> {

@@ -4,7 +4,7 @@
 //! `secret=NAME:SECRET` (with the prefix `Bearer `), `show=NAME` (a header of the response) and `json=POINTER`;
 //! `parallel UPSTREAM PATH COUNT` starts so many and waits for each in reverse; `forget UPSTREAM PATH` starts one and lets it
 //! go; `twice UPSTREAM PATH` waits twice; `flood UPSTREAM` makes requests without end; `owned UPSTREAM` tells which headers it
-//! could set that are the gateway's; `read KEY` answers with an entry of the store `news`.
+//! could set that are the gateway's; `read KEY` answers with an entry of the store `news`, `property NAME` with a property.
 //!
 //! The job `refresh` puts what `origin` answers at `/job` into that store, where `runs` counts; `fail`, `trap` and `spin` do
 //! so, and `hold` tries what needs an exchange.
@@ -37,7 +37,11 @@ impl Policy for Caller {
     fn on_request(&self, exchange: &Exchange) -> Result<Decision, Failure> {
         let Some(told) = exchange.request_headers().get("x-do")? else { return Ok(Decision::Next) };
         let words: Vec<&str> = told.split(' ').collect();
-        let answer = perform(&words).ok_or_else(|| failure("unknown-deed", told.as_str()))?;
+        let answer = match words.as_slice() {
+            ["property", name] => Some(exchange.property_text(name).unwrap_or_else(|| "none".to_owned())),
+            words => perform(words),
+        };
+        let answer = answer.ok_or_else(|| failure("unknown-deed", told.as_str()))?;
         let reply = Reply::new(200);
         reply.set_body("text/plain", answer.as_bytes());
         Ok(Decision::Answer(reply))
