@@ -50,7 +50,7 @@ bench: build plugins
 
 ## soak: the long forms of the tests, figures included
 soak: build plugins guests
-	GATEWRIGHT_SOAK=1 $(CARGO) test --release --locked -p gatewright-tests -- --nocapture soak reload
+	GATEWRIGHT_SOAK=1 $(CARGO) test --release --locked -p gatewright-tests -- --nocapture soak reload upgrade
 
 ## fuzz: 100,000 generated and mutated files offered to the loader; GATEWRIGHT_FUZZ_SEED says where to begin
 fuzz: build guests

@@ -10,7 +10,7 @@ mod pool;
 mod routing;
 mod splits;
 mod timers;
-mod upgrades;
+pub(crate) mod upgrades;
 
 use harness::{Gateway, Origin};
 

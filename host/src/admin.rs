@@ -1,7 +1,8 @@
-//! The operator's address: health, readiness, metrics, status, reload.
+//! The operator's address: health, readiness, metrics, status, reload, upgrade.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,9 +18,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::proxy::Gateway;
 use crate::reload::{Outcome, ReloadHandle, Status, endpoints};
+use crate::server::Upgrader;
 use crate::telemetry::EndpointLabels;
 
 /// What the operator's address speaks of.
@@ -29,6 +32,23 @@ pub struct Admin {
     pub gateway: Arc<Gateway>,
     /// Who looks for changes.
     pub reload: ReloadHandle,
+    /// Who starts successors.
+    pub upgrader: Arc<Upgrader>,
+    /// Requests under way.
+    pub requests: TaskTracker,
+}
+
+/// Takes the operator's address, or what a predecessor had there.
+///
+/// # Errors
+/// An address that cannot be taken.
+pub fn bind(address: SocketAddr, inherited: Option<OwnedFd>) -> anyhow::Result<std::net::TcpListener> {
+    let listener = match inherited {
+        Some(socket) => std::net::TcpListener::from(socket),
+        None => std::net::TcpListener::bind(address).with_context(|| format!("listen on {address} (admin)"))?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -36,18 +56,23 @@ type Answer = Response<Full<Bytes>>;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Admin {
-    /// Takes the address and serves it as long as the runtime lives.
+    /// Serves an address until a successor does.
     ///
     /// # Errors
-    /// An address that cannot be taken.
-    pub async fn start(self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address} (admin)"))?;
+    /// Where the runtime does not take the socket.
+    pub fn start(self, listener: std::net::TcpListener) -> anyhow::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         tracing::info!(%address, "admin listening");
+        let mut handed_over = self.upgrader.handed_over();
         tokio::spawn(async move {
             loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(self.clone().serve(stream))),
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = handed_over.wait_for(|over| *over) => return,
+                };
+                match accepted {
+                    Ok((stream, _)) => drop(self.requests.spawn(self.clone().serve(stream))),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept (admin)");
                         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -55,7 +80,7 @@ impl Admin {
                 }
             }
         });
-        Ok(address)
+        Ok(())
     }
 
     async fn serve(self, stream: tokio::net::TcpStream) {
@@ -78,12 +103,17 @@ impl Admin {
             }
             (&Method::GET, "/ready") => text(StatusCode::OK, "ready\n"),
             (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/status") => document(StatusCode::OK, &json!(self.status())),
+            (&Method::GET, "/status") => {
+                let mut status = json!(self.status());
+                status["upgrade_failure"] = json!(self.upgrader.failure());
+                document(StatusCode::OK, &status)
+            }
             (&Method::POST, "/reload") => self.look().await,
-            (_, "/health" | "/ready" | "/metrics" | "/status" | "/reload") => {
+            (&Method::POST, "/upgrade") => self.upgrade().await,
+            (_, "/health" | "/ready" | "/metrics" | "/status" | "/reload" | "/upgrade") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n")
             }
-            _ => text(StatusCode::NOT_FOUND, "there are /health, /ready, /metrics, /status and /reload\n"),
+            _ => text(StatusCode::NOT_FOUND, "there are /health, /ready, /metrics, /status, /reload and /upgrade\n"),
         }
     }
 
@@ -111,6 +141,17 @@ impl Admin {
                 let labels = EndpointLabels { upstream: name.clone(), state: endpoint.state().word() };
                 states.get_or_create(&labels).inc();
             }
+        }
+    }
+
+    async fn upgrade(self) -> Answer {
+        match tokio::task::spawn_blocking(move || self.upgrader.upgrade()).await {
+            Ok(Ok(pid)) => document(StatusCode::OK, &json!({ "result": "handed-over", "pid": pid })),
+            Ok(Err(error)) => {
+                let error = format!("{error:#}");
+                document(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "result": "failed", "error": error }))
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }
     }
 

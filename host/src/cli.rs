@@ -6,6 +6,7 @@ mod inspect;
 mod run;
 mod sign;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +51,8 @@ enum Command {
     Status(AskArgs),
     /// Ask a running gateway to look for changes now.
     Reload(AskArgs),
+    /// Ask a running gateway to start its program anew and hand over to it.
+    Upgrade(AskArgs),
     /// Prepare one plugin, told on standard input. The gateway runs this itself.
     #[command(hide = true)]
     Prepare,
@@ -110,9 +113,18 @@ pub struct AskArgs {
     format: Format,
 }
 
+/// How this process was started, and its successor will be.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The program's file.
+    pub program: PathBuf,
+    /// All that followed it.
+    pub arguments: Vec<OsString>,
+}
+
 /// Does what the command line says. The exit code: 0 done, 1 failed, 2 the configuration has faults.
 #[must_use]
-pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
+pub fn main(command_line: CommandLine, environment: Environment, invocation: Invocation) -> u8 {
     let quiet = !matches!(command_line.command, Command::Run(_) | Command::Mock(_) | Command::Prepare);
     let filter = if quiet && command_line.log == "info" { "off" } else { &command_line.log };
     let done = start_logging(command_line.log_format, filter).and_then(|()| {
@@ -121,7 +133,7 @@ pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
         }
         let log = log_arguments(&command_line);
         match command_line.command {
-            Command::Run(args) => run::run(&args, environment, log),
+            Command::Run(args) => run::run(&args, environment, log, invocation),
             Command::Check(args) => check::check(&args, environment),
             Command::Prepare => crate::plugin::serve_one().map(|()| 0),
             Command::Inspect(args) => inspect::inspect(&args),
@@ -130,6 +142,7 @@ pub fn main(command_line: CommandLine, environment: Environment) -> u8 {
             Command::Schema => print(&format!("{:#}", crate::config::schema())),
             Command::Status(args) => ask::status(&args),
             Command::Reload(args) => ask::reload(&args),
+            Command::Upgrade(args) => ask::upgrade(&args),
             Command::Mock(args) => mock(args),
         }
     });

@@ -34,7 +34,10 @@ pub use fault::{Fault, Faults};
 pub use key::RequestKey;
 pub use kv::KvConfig;
 pub use limits::{BoundsConfig, BucketConfig, TimeoutsConfig};
-pub use listener::{CertificateConfig, ClientAuth, CrlScope, ListenerConfig, ListenerTlsConfig, TlsVersion};
+pub use listener::{
+    CertificateConfig, ClientAuth, CrlScope, ListenAddress, ListenerConfig, ListenerTlsConfig, ProxyProtocolConfig,
+    ProxyProtocolOthers, TlsVersion,
+};
 pub use plugins::{CompilerConfig, LayoutConfig, PluginsConfig, QuarantineConfig, RegistryConfig, SourceConfig};
 pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,

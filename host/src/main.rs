@@ -1,9 +1,10 @@
 //! The `gatewright` program.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gatewright::cli::{CommandLine, main as run};
+use gatewright::cli::{CommandLine, Invocation, main as run};
 
 /// Gives memory back after a burst, and is quicker than the system's under many small allocations.
 #[global_allocator]
@@ -14,5 +15,10 @@ fn main() -> ExitCode {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    ExitCode::from(run(CommandLine::parse(), environment))
+    let mut arguments = std::env::args_os();
+    // A name without a folder was found in PATH, which may have another one tomorrow.
+    let named = arguments.next().map(PathBuf::from).filter(|program| program.components().count() > 1);
+    let program = named.or_else(|| std::env::current_exe().ok()).unwrap_or_default();
+    let invocation = Invocation { program, arguments: arguments.collect() };
+    ExitCode::from(run(CommandLine::parse(), environment, invocation))
 }

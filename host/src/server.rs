@@ -5,76 +5,89 @@ mod chunked;
 mod connection;
 mod frames;
 mod guard;
+mod handover;
 mod head;
+mod listening;
+mod preamble;
+mod socket;
 mod stall;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parking_lot::Mutex;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
 use crate::plugin::Engine;
 use crate::proxy::Gateway;
 use crate::snapshot::ListenerKey;
 use crate::upstream::enter_worker;
+use accept::Worker;
+use listening::Listening;
+
+pub(crate) use handover::HANDOVER;
+pub use handover::{Inherited, Successor, UpgradeFailure, Upgrader};
 
 /// The workers, and where they listen.
 pub struct Server {
     gateway: Arc<Gateway>,
-    workers: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     wanted: watch::Sender<Wanted>,
-    /// Keeps each port taken, from before the first worker listens on it.
-    reserved: Mutex<BTreeMap<ListenerKey, Reserved>>,
+    workers: usize,
+    /// What a predecessor handed over and nobody has taken yet.
+    inherited: Mutex<Inherited>,
 }
 
 /// What the workers are to do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Wanted {
-    /// Where to listen: the configured address and the one that was taken.
-    listeners: BTreeMap<ListenerKey, SocketAddr>,
-    /// Whether to take no more requests and end.
-    drain: bool,
+    listeners: BTreeMap<ListenerKey, Arc<Listening>>,
+    /// How to end, once it is time: take no more connections, and finish what is under way.
+    end: Option<End>,
 }
 
-struct Reserved {
-    address: SocketAddr,
-    _socket: Socket,
+/// How a listener ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// For good: what waits in its queue is served.
+    Close,
+    /// A successor has it: what waits in its queue is the successor's.
+    HandOver,
 }
 
-const BACKLOG: i32 = 1024;
 /// How long the workers may take to listen.
 const START_MAX: Duration = Duration::from_secs(10);
 
 impl Server {
-    /// Starts the workers and listens where the snapshot says.
+    /// Starts the workers and listens where the snapshot says, on what a predecessor handed over as far as that goes.
     ///
     /// # Errors
     /// An address that cannot be taken, or a thread that cannot be started.
-    pub fn start(gateway: Arc<Gateway>, workers: usize) -> anyhow::Result<Self> {
+    pub fn start(gateway: Arc<Gateway>, workers: usize, inherited: Inherited) -> anyhow::Result<Self> {
         let (wanted, _) = watch::channel(Wanted::default());
-        let mut server = Self { gateway, workers: Vec::new(), wanted, reserved: Mutex::default() };
+        let mut server = Self { gateway, threads: Vec::new(), wanted, workers, inherited: Mutex::new(inherited) };
         server.listen()?;
+        // What the configuration no longer names is closed.
+        server.inherited.lock().forget_listeners();
         let (starting, started) = mpsc::channel();
         for index in 0..workers {
             let starting = starting.clone();
             let gateway = server.gateway.clone();
             let wanted = server.wanted.subscribe();
+            let worker = Worker { index, count: workers };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let worker =
+            let thread =
                 std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK).spawn(move || {
                     enter_worker(index);
                     Engine::enter_thread();
-                    runtime.block_on(accept::work(gateway, wanted, starting));
+                    runtime.block_on(accept::work(worker, gateway, wanted, starting));
                 })?;
-            server.workers.push(worker);
+            server.threads.push(thread);
         }
         drop(starting);
         // Nobody is told that it is ready before every worker listens: each drops its end then.
@@ -90,35 +103,62 @@ impl Server {
     /// An address that cannot be taken; what was listened on before stays.
     pub fn listen(&self) -> anyhow::Result<()> {
         let snapshot = self.gateway.snapshot.load_full();
-        let mut reserved = self.reserved.lock();
-        for key in snapshot.listeners.keys() {
-            if !reserved.contains_key(key) {
-                let socket = bind(key.0).with_context(|| format!("listen on {}", key.0))?;
-                let address = socket.local_addr()?.as_socket().context("the socket has no address")?;
-                let tls = snapshot.listeners.get(key).is_some_and(|listener| listener.tls.is_some());
-                tracing::info!(configured = %key.0, %address, tls, "listening");
-                reserved.insert(*key, Reserved { address, _socket: socket });
+        let mut listeners = self.wanted.borrow().listeners.clone();
+        for (key, listener) in &snapshot.listeners {
+            if let Some(listening) = listeners.get(key) {
+                listening.set_mode(&listener.config);
+                continue;
             }
+            let sockets = self.inherited.lock().listener(key);
+            let opened = match sockets {
+                Some(sockets) => Listening::inherit(&listener.config, sockets, self.workers),
+                None => Listening::open(&listener.config, self.workers),
+            };
+            let listening = opened.with_context(|| format!("listen on {}", key.0))?;
+            let (address, tls) = (&listening.address, listener.tls.is_some());
+            tracing::info!(configured = %key.0, %address, tls, "listening");
+            listeners.insert(key.clone(), Arc::new(listening));
         }
-        reserved.retain(|key, _| snapshot.listeners.contains_key(key));
-        let listeners = reserved.iter().map(|(key, reserved)| (*key, reserved.address)).collect();
+        listeners.retain(|key, _| snapshot.listeners.contains_key(key));
         self.wanted.send_modify(|wanted| wanted.listeners = listeners);
         Ok(())
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> Vec<(ListenerKey, SocketAddr)> {
-        self.reserved.lock().iter().map(|(key, reserved)| (*key, reserved.address)).collect()
+    /// Copies of every listening socket, each with the listener it belongs to.
+    fn copies(&self) -> anyhow::Result<Vec<(ListenerKey, OwnedFd)>> {
+        let listeners = self.wanted.borrow().listeners.clone();
+        let mut copies = Vec::new();
+        for (key, listening) in listeners {
+            let sockets = listening.copies().context("copy a socket")?;
+            copies.extend(sockets.into_iter().map(|socket| (key.clone(), socket)));
+        }
+        Ok(copies)
     }
 
-    /// Takes no more requests, and returns when the last one is over or the time is.
+    /// Takes no more connections, and returns when the last request is over or the time is.
     pub fn drain(&self, patience: Duration) {
+        self.finish(End::Close, patience);
+    }
+
+    /// As `drain`, when a successor has the listeners.
+    pub fn leave(&self, patience: Duration) {
+        self.finish(End::HandOver, patience);
+    }
+
+    fn finish(&self, end: End, patience: Duration) {
         self.gateway.draining.store(true, Ordering::Relaxed);
-        self.wanted.send_modify(|wanted| wanted.drain = true);
-        let until = std::time::Instant::now() + patience;
+        self.wanted.send_modify(|wanted| {
+            wanted.end = Some(end);
+            for (_, listening) in std::mem::take(&mut wanted.listeners) {
+                if end == End::HandOver {
+                    listening.leave_file();
+                }
+            }
+        });
+        let until = Instant::now() + patience;
         let pause = Duration::from_millis(10);
-        while self.workers.iter().any(|worker| !worker.is_finished()) {
-            if std::time::Instant::now() >= until {
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            if Instant::now() >= until {
                 let left = self.gateway.shared.metrics.in_flight.get();
                 tracing::warn!(left, "drain reached its time");
                 return;
@@ -130,20 +170,3 @@ impl Server {
 
 /// A guest runs on its worker's stack, below the host's own frames.
 const STACK: usize = 4 << 20;
-
-/// A socket of the address, which several workers may share.
-fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-/// As `bind`, and listening.
-fn listen(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
-    let socket = bind(address)?;
-    socket.listen(BACKLOG)?;
-    tokio::net::TcpListener::from_std(socket.into())
-}

@@ -10,7 +10,6 @@ mod split;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, ListenerConfig, RouteConfig};
+use crate::config::{Config, ListenAddress, ListenerConfig, RouteConfig};
 use crate::exchange::Reply;
 use crate::plugin::{Chain, Compiler, Component, Policy, SharedPlugin};
 use crate::route::Table;
@@ -74,7 +73,7 @@ pub struct Snapshot {
 }
 
 /// A listener: its configured address, and how many of the same came before it (port 0 may be there more than once).
-pub type ListenerKey = (SocketAddr, usize);
+pub type ListenerKey = (ListenAddress, usize);
 
 /// A listener, ready to serve.
 #[derive(Debug)]

@@ -62,6 +62,11 @@ impl Process {
         rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
     }
 
+    /// Sends SIGUSR2.
+    pub fn upgrade(&self) {
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::USR2).unwrap();
+    }
+
     /// Sends SIGHUP.
     pub fn hang_up(&self) {
         rustix::process::kill_process(self.pid(), rustix::process::Signal::HUP).unwrap();
@@ -102,10 +107,22 @@ impl Drop for Process {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
             self.stderr.add(format!("(cannot be killed: {error})"));
         }
+        for pid in self.stderr.all().iter().filter_map(|line| successor(line)) {
+            if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+                self.stderr.add(format!("(successor {pid:?} is gone: {error})"));
+            }
+        }
         if std::thread::panicking() {
             self.stderr.show();
         }
     }
+}
+
+/// The process that a line of the log says it handed over to.
+fn successor(line: &str) -> Option<rustix::process::Pid> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").filter(|fields| fields["message"] == "handed over")?;
+    rustix::process::Pid::from_raw(i32::try_from(fields["pid"].as_i64()?).ok()?)
 }
 
 /// Lines of a pipe, as they come.

@@ -4,17 +4,17 @@ use harness::{Gateway, Origin, Wire};
 
 use super::gateway_to;
 
-const HANDSHAKE: &str = concat!(
+pub(crate) const HANDSHAKE: &str = concat!(
     "GET /socket HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 );
-const ACCEPTED: &str = concat!(
+pub(crate) const ACCEPTED: &str = concat!(
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
 );
 
 /// Accepts, then sends back what comes, in pieces of five bytes.
-fn echoing_origin() -> Origin {
+pub(super) fn echoing_origin() -> Origin {
     Origin::talking(|conversation| {
         if conversation.request().is_some() {
             conversation.send(ACCEPTED);

@@ -1,4 +1,4 @@
-//! `gatewright status` and `gatewright reload`: asks a running gateway at its admin address.
+//! `gatewright status`, `reload` and `upgrade`: asks a running gateway at its admin address.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{AskArgs, Format, print};
 use crate::body::{Body, gather};
 use crate::error::Reason;
 
-/// Compiling a large plugin takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Compiling a large plugin takes seconds, a successor with many of them minutes.
+const PATIENCE: Duration = Duration::from_secs(200);
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
@@ -50,6 +50,10 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
         lines.push(format!("the newest configuration does not serve, since {}:", text(error, "at")));
         lines.push(faults(error));
     }
+    let failure = status.get("upgrade_failure").filter(|failure| !failure.is_null());
+    if let Some(failure) = failure {
+        lines.push(format!("the newest upgrade failed, at {}: {}", text(failure, "at"), text(failure, "error")));
+    }
     print(&lines.join("\n")).map(|code| if error.is_some() || broken { FAULTY } else { code })
 }
 
@@ -65,6 +69,18 @@ pub(super) fn reload(args: &AskArgs) -> anyhow::Result<u8> {
         }
     }
     Ok(if code == StatusCode::OK { 0 } else { FAULTY })
+}
+
+pub(super) fn upgrade(args: &AskArgs) -> anyhow::Result<u8> {
+    let (code, answer) = ask(args, Method::POST, "/upgrade")?;
+    if args.format == Format::Json {
+        print(&format!("{answer:#}"))?;
+    } else if let Some(error) = answer.get("error").and_then(Value::as_str) {
+        print(error)?;
+    } else {
+        print(&format!("handed over to process {}", answer.get("pid").unwrap_or(&Value::Null)))?;
+    }
+    Ok(if code == StatusCode::OK { 0 } else { 1 })
 }
 
 fn short(hash: &str) -> &str {

@@ -1,20 +1,23 @@
 //! `gatewright run`: serves until it is told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::TaskTracker;
 
-use super::ConfigArgs;
 use super::check::FAULTY;
-use crate::admin::Admin;
-use crate::config::Environment;
+use super::{ConfigArgs, Invocation};
+use crate::admin::{self, Admin};
+use crate::config::{Environment, Faults};
 use crate::mock;
 use crate::plugin::{Compiler, Engine};
 use crate::proxy::Gateway;
 use crate::reload::{self, Loader, ReloadHandle};
-use crate::server::Server;
+use crate::server::{HANDOVER, Inherited, Server, Successor, Upgrader};
 use crate::services::LimitStore;
 use crate::snapshot::Shared;
 use crate::telemetry::{AccessLog, Metrics};
@@ -32,8 +35,75 @@ pub struct RunArgs {
     mock: Option<std::net::SocketAddr>,
 }
 
-pub(super) fn run(args: &RunArgs, mut environment: Environment, log: Vec<String>) -> anyhow::Result<u8> {
+pub(super) fn run(
+    args: &RunArgs,
+    mut environment: Environment,
+    log: Vec<String>,
+    invocation: Invocation,
+) -> anyhow::Result<u8> {
+    let (successor, inherited) = match environment.remove(HANDOVER) {
+        Some(_) => Successor::take_over().map(|(successor, inherited)| (Some(successor), inherited))?,
+        None => (None, Inherited::default()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let started = start(args, environment, log, (&runtime, inherited, invocation));
+    let running = match (started, successor) {
+        (Ok(running), None) => running,
+        (Ok(running), Some(successor)) => {
+            successor.ready()?;
+            running
+        }
+        (Err(error), successor) => {
+            if let Some(successor) = successor {
+                successor.failed(&format!("{error:#}"));
+            }
+            return match error.downcast::<Faults>() {
+                Ok(faults) => {
+                    super::print_error(&format!("{faults}\ngatewright: cannot start with a faulty configuration"));
+                    Ok(FAULTY)
+                }
+                Err(error) => Err(error),
+            };
+        }
+    };
+    let Running { gateway, server, reload, upgrader, requests, signals } = running;
+    let end = runtime.block_on(signals.until_told_to_stop(&reload, &upgrader));
+    tracing::info!("draining");
+    reload.stop();
+    let patience = gateway.snapshot.load().config.timeouts.drain.0;
+    match end {
+        End::Stop => server.drain(patience),
+        End::HandedOver => server.leave(patience),
+    }
+    requests.close();
+    if runtime.block_on(async { tokio::time::timeout(ADMIN_MAX, requests.wait()).await }).is_err() {
+        tracing::debug!("an operator's request is cut off");
+    }
+    gateway.access_log.close();
+    tracing::info!("stopped");
+    Ok(0)
+}
+
+/// How long what the operator asked for may still take at the end.
+const ADMIN_MAX: Duration = Duration::from_secs(1);
+
+/// A gateway that serves.
+struct Running {
+    gateway: Arc<Gateway>,
+    server: Arc<Server>,
+    reload: ReloadHandle,
+    upgrader: Arc<Upgrader>,
+    requests: TaskTracker,
+    signals: Signals,
+}
+
+/// Starts everything; a configuration that has faults is an error of them.
+fn start(
+    args: &RunArgs,
+    mut environment: Environment,
+    log: Vec<String>,
+    (runtime, mut inherited, invocation): (&Runtime, Inherited, Invocation),
+) -> anyhow::Result<Running> {
     if let Some(address) = args.mock {
         let mock = runtime.block_on(start_mock(address))?;
         environment.insert("MOCK".to_owned(), mock.to_string());
@@ -48,35 +118,33 @@ pub(super) fn run(args: &RunArgs, mut environment: Environment, log: Vec<String>
     let snapshot = match &loaded.result {
         Ok(Some(snapshot)) => snapshot.clone(),
         Ok(None) => bail!("nothing to serve"),
-        Err(faults) => {
-            super::print_error(&format!("{faults}\ngatewright: cannot start with a faulty configuration"));
-            return Ok(FAULTY);
-        }
+        Err(faults) => return Err(faults.clone().into()),
     };
     let config = snapshot.config.clone();
     runtime.block_on(reload::resolve(&snapshot));
     let access_log = AccessLog::start(&config.access_log.to)?;
     let gateway = Arc::new(Gateway::new(snapshot, shared, access_log));
     let workers = args.workers.map_or_else(cores, std::num::NonZeroUsize::get);
-    let server = Arc::new(Server::start(gateway.clone(), workers)?);
+    let operator = admin::bind(config.admin.address, inherited.admin(config.admin.address))?;
+    let server = Arc::new(Server::start(gateway.clone(), workers, inherited)?);
     let reload = reload::start(gateway.clone(), server.clone(), loader, &loaded, runtime.handle())?;
     // It holds the first snapshot, which is to go when the second one serves.
     drop(loaded);
-    let admin = Admin { gateway: gateway.clone(), reload: reload.clone() };
-    runtime.block_on(async {
-        admin.start(config.admin.address).await?;
-        // Before anybody is told that it is ready: until then a signal would just kill it.
-        let signals = Signals::listen()?;
-        tracing::info!(workers, "ready");
-        signals.until_told_to_stop(&reload).await;
-        anyhow::Ok(())
-    })?;
-    tracing::info!("draining");
-    reload.stop();
-    server.drain(gateway.snapshot.load().config.timeouts.drain.0);
-    gateway.access_log.close();
-    tracing::info!("stopped");
-    Ok(0)
+    let socket = (config.admin.address, operator.try_clone()?.into());
+    let upgrader = Arc::new(Upgrader::new(server.clone(), socket, (invocation.program, invocation.arguments)));
+    let requests = TaskTracker::new();
+    let _entered = runtime.enter();
+    let admin = Admin {
+        gateway: gateway.clone(),
+        reload: reload.clone(),
+        upgrader: upgrader.clone(),
+        requests: requests.clone(),
+    };
+    admin.start(operator)?;
+    // Before anybody is told that it is ready: until then a signal would just kill it.
+    let signals = Signals::listen()?;
+    tracing::info!(workers, "ready");
+    Ok(Running { gateway, server, reload, upgrader, requests, signals })
 }
 
 fn cores() -> usize {
@@ -92,11 +160,20 @@ async fn start_mock(address: std::net::SocketAddr) -> anyhow::Result<std::net::S
     Ok(address)
 }
 
-/// SIGTERM and SIGINT stop; SIGHUP looks for changes.
+/// SIGTERM and SIGINT stop; SIGHUP looks for changes; SIGUSR2 starts a successor.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
+}
+
+/// Why it ends.
+enum End {
+    /// It was told to stop.
+    Stop,
+    /// A successor serves.
+    HandedOver,
 }
 
 impl Signals {
@@ -105,15 +182,23 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
-    async fn until_told_to_stop(mut self, reload: &ReloadHandle) {
+    async fn until_told_to_stop(mut self, reload: &ReloadHandle, upgrader: &Arc<Upgrader>) -> End {
+        let mut handed_over = upgrader.handed_over();
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return End::Stop,
+                _ = self.interrupt.recv() => return End::Stop,
+                _ = handed_over.wait_for(|over| *over) => return End::HandedOver,
                 _ = self.hangup.recv() => reload.stir(),
+                _ = self.upgrade.recv() => {
+                    let upgrader = upgrader.clone();
+                    // What fails is logged where it fails.
+                    drop(tokio::task::spawn_blocking(move || upgrader.upgrade()));
+                }
             }
         }
     }

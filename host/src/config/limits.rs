@@ -27,6 +27,9 @@ pub struct TimeoutsConfig {
     pub stream_total: Period,
     /// From SIGTERM to the end of the last request; what is left then is cut.
     pub drain: Period,
+    /// How long a connection without a request is left open once the gateway drains: a request that is on its way then is
+    /// still answered, with `connection: close` (RFC 9112 §9.6). At most `drain`.
+    pub drain_idle: Period,
 }
 
 impl Default for TimeoutsConfig {
@@ -41,6 +44,7 @@ impl Default for TimeoutsConfig {
             total: Period::seconds(300),
             stream_total: Period::seconds(3600),
             drain: Period::seconds(30),
+            drain_idle: Period::seconds(3),
         }
     }
 }

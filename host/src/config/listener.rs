@@ -1,8 +1,10 @@
 //! Where clients connect.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +13,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
-    /// IP address and port; port 0 takes a free one.
-    #[schemars(with = "String")]
-    pub address: SocketAddr,
+    /// IP address and port (port 0 takes a free one), or `unix:` and the absolute path of a Unix socket. Whoever
+    /// connects to that counts as coming from 127.0.0.1, for `trusted_proxies` and `proxy_protocol` too.
+    #[schemars(with = "String", regex(pattern = r"^(unix:/.+|.+:[0-9]+)$"))]
+    pub address: ListenAddress,
+    /// Who may connect to a Unix socket: the bits of its file's mode, three octal digits. `600` if absent.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[0-7]{3}$"))]
+    pub mode: Option<String>,
+    /// The PROXY protocol (versions 1 and 2), by which a proxy in front that passes bytes on says who the client is. Not
+    /// read if absent.
+    #[serde(default)]
+    pub proxy_protocol: Option<ProxyProtocolConfig>,
     /// TLS; clear text if absent.
     #[serde(default)]
     pub tls: Option<ListenerTlsConfig>,
@@ -22,6 +33,74 @@ pub struct ListenerConfig {
     /// anybody else says there is removed, be this on or off.
     #[serde(default)]
     pub forward_client_cert: bool,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ListenAddress {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the kernel takes of a path.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+impl TryFrom<String> for ListenAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix("unix:") else {
+            let address = text.parse().map(Self::Ip);
+            return address.map_err(|_| format!("{text:?} is no `address:port` and no `unix:/path`"));
+        };
+        if !path.starts_with('/') || path.len() > SOCKET_PATH_BYTES_MAX {
+            return Err(format!("{text:?}: the path of a Unix socket is absolute and has at most 107 bytes"));
+        }
+        Ok(Self::Unix(PathBuf::from(path)))
+    }
+}
+
+impl From<ListenAddress> for String {
+    fn from(address: ListenAddress) -> Self {
+        address.to_string()
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The PROXY protocol from a proxy in front.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolConfig {
+    /// The proxies, as CIDR blocks: each connection from one of them must begin with a header, at most 2 KiB, within
+    /// `timeouts.first_byte`, else it is closed. The address in it is the client's from there on, for
+    /// `trusted_proxies` too.
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    pub from: Vec<IpNet>,
+    /// What becomes of connections from anybody else.
+    #[serde(default)]
+    pub others: ProxyProtocolOthers,
+}
+
+/// What becomes of connections from none of the proxies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocolOthers {
+    /// They are closed.
+    #[default]
+    Refuse,
+    /// They are served, and a header they send is not read as one.
+    Serve,
 }
 
 /// TLS towards clients.

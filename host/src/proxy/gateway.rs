@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::error::Error;
 use crate::exchange::Peer;
@@ -42,6 +43,8 @@ pub struct Connection {
     pub in_flight: AtomicUsize,
     /// Whether it is a tunnel, whose bytes are no longer HTTP.
     pub tunnel: AtomicBool,
+    /// Told when its tunnel is over.
+    tunnel_over: Notify,
     /// Requests that hyper has handed over.
     served: AtomicU64,
     /// The request, counted from 0, that could not be read, and why.
@@ -87,9 +90,22 @@ impl Connection {
             peer,
             in_flight: AtomicUsize::new(0),
             tunnel: AtomicBool::new(false),
+            tunnel_over: Notify::new(),
             served: AtomicU64::new(0),
             refusal: Mutex::new(None),
         }
+    }
+
+    /// Waits until its tunnel is over, if it became one.
+    pub async fn tunnel_is_over(&self) {
+        if self.tunnel.load(Ordering::Relaxed) {
+            self.tunnel_over.notified().await;
+        }
+    }
+
+    /// Ends a tunnel.
+    pub(super) fn end_tunnel(&self) {
+        self.tunnel_over.notify_one();
     }
 
     /// Notes that a request cannot be read.

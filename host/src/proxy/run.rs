@@ -130,7 +130,9 @@ impl Run {
         }
         let spoilt = self.error.as_ref().is_some_and(|error| error.reason.spoils_connection());
         let ends = spoilt || self.gateway.draining.load(Ordering::Relaxed);
-        if ends && self.held.request.version < http::Version::HTTP_2 {
+        // A connection that becomes a tunnel has its own end.
+        let is_tunnel = status == StatusCode::SWITCHING_PROTOCOLS;
+        if ends && !is_tunnel && self.held.request.version < http::Version::HTTP_2 {
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.held.is_here() {

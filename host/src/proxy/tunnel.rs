@@ -70,6 +70,7 @@ pub(super) async fn open(
         release();
         gateway.shared.metrics.in_flight.dec();
         connection.in_flight.fetch_sub(1, Ordering::Relaxed);
+        connection.end_tunnel();
     });
     let mut head = head;
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,15 +15,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::guard::Guard;
+use super::preamble;
+use super::socket::Socket;
 use super::stall::StallExecutor;
 use crate::config::{BoundsConfig, Config, TimeoutsConfig};
 use crate::exchange::{Certificate, Peer, TlsFacts};
 use crate::proxy::{self, Connection, Gateway, ResponseBody};
+use crate::proxy_protocol::Proxied;
 use crate::snapshot::{ListenerKey, ListenerTls};
 
 /// The start of every HTTP/2 connection (RFC 9113 §3.4).
@@ -46,6 +50,10 @@ impl Terms {
     fn of(config: &Config) -> Self {
         Self { timeouts: config.timeouts.clone(), bounds: config.bounds.clone() }
     }
+
+    fn idle_at_the_end(&self) -> Duration {
+        self.timeouts.drain_idle.0.min(self.timeouts.drain.0)
+    }
 }
 
 /// Counts a connection as long as it is open.
@@ -61,7 +69,7 @@ impl Drop for Open {
 pub(super) async fn serve(
     gateway: Arc<Gateway>,
     key: ListenerKey,
-    (stream, address): (TcpStream, SocketAddr),
+    (mut socket, address): (Socket, SocketAddr),
     draining: watch::Receiver<bool>,
 ) {
     let gauge = gateway.shared.metrics.connections.clone();
@@ -73,17 +81,22 @@ pub(super) async fn serve(
     };
     // Its listener may be gone since it was accepted.
     let Some(listener) = listener else { return };
-    // Events leave as they come: nothing waits for more.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let Ok(local) = stream.local_addr() else { return };
+    let Ok(local) = socket.prepare() else { return };
     let mut peer = Peer { address, local, tls: None, forwards_certificate: listener.config.forward_client_cert };
+    if let Some(config) = &listener.config.proxy_protocol {
+        let read = preamble::read(&mut socket, config, address.ip());
+        match tokio::time::timeout(terms.timeouts.first_byte.0, read).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(Proxied { source, destination }))) => (peer.address, peer.local) = (source, destination),
+            Ok(Err(error)) => return tracing::debug!(error, %address, "refused for the PROXY protocol"),
+            Err(_) => return tracing::debug!(%address, "the PROXY protocol took too long"),
+        }
+    }
     let Some(tls) = &listener.tls else {
-        return speak(gateway, terms, Arc::new(peer), (stream, false), draining).await;
+        return speak(gateway, terms, Arc::new(peer), (socket, false), draining).await;
     };
     let patience = terms.timeouts.tls_handshake.0;
-    match tokio::time::timeout(patience, TlsAcceptor::from(tls.server.clone()).accept(stream)).await {
+    match tokio::time::timeout(patience, TlsAcceptor::from(tls.server.clone()).accept(socket)).await {
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
             if !is_acceptable(session, tls, &peer) {
@@ -153,7 +166,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let wait = tokio::time::timeout(terms.timeouts.first_byte.0, guard.begins_with(PREFACE));
     let begun = tokio::select! {
         begun = wait => begun,
-        () = drained(&mut draining) => return,
+        () = idle_at_the_end(&mut draining, &connection, terms.idle_at_the_end()) => return,
     };
     let is_h2 = match begun {
         Ok(Ok(Some(preface))) => preface,
@@ -161,14 +174,16 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(Ok(None) | Err(_)) | Err(_) => return,
     } || is_h2;
     guard.speak(is_h2);
+    let shared = connection.clone();
     let service = service_fn(move |request| {
-        let serving = proxy::serve(gateway.clone(), connection.clone(), request);
+        let serving = proxy::serve(gateway.clone(), shared.clone(), request);
         async move { Ok(serving.await) }
     });
     if is_h2 {
         speak_http2(service, terms, guard, draining).await;
     } else {
-        speak_http1(service, terms, guard, draining).await;
+        speak_http1(service, terms, guard, (&connection, draining)).await;
+        connection.tunnel_is_over().await;
     }
 }
 
@@ -181,16 +196,32 @@ async fn drained(draining: &mut watch::Receiver<bool>) {
     }
 }
 
+/// Returns when it is time to finish and nothing was asked for in a while. A client of HTTP/1.1 cannot be told that it
+/// shall ask no more before it asks: its next request may be on its way, and is answered with `connection: close`.
+async fn idle_at_the_end(draining: &mut watch::Receiver<bool>, connection: &Connection, patience: Duration) {
+    drained(draining).await;
+    let mut idle_since = Instant::now();
+    while idle_since.elapsed() < patience {
+        tokio::time::sleep(patience / IDLE_LOOKS).await;
+        if connection.in_flight.load(Ordering::Relaxed) > 0 {
+            idle_since = Instant::now();
+        }
+    }
+}
+
+/// How often a connection is looked at in the time that it may be idle.
+const IDLE_LOOKS: u32 = 10;
+
 /// Serves until the client goes, or, once it is time to finish, until what is under way is over.
 async fn to_the_end<C: Future<Output = hyper::Result<()>>>(
     mut serving: Pin<&mut C>,
     finish: impl FnOnce(Pin<&mut C>),
-    mut draining: watch::Receiver<bool>,
+    time: impl Future<Output = ()>,
 ) {
     let ended = tokio::select! {
         biased;
         ended = serving.as_mut() => ended,
-        () = drained(&mut draining) => {
+        () = time => {
             finish(serving.as_mut());
             serving.await
         }
@@ -213,10 +244,12 @@ impl<V> Serving for V where
 
 async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     service: impl Serving,
-    Terms { bounds, .. }: Terms,
+    terms: Terms,
     guard: Guard<S>,
-    draining: watch::Receiver<bool>,
+    (connection, mut draining): (&Connection, watch::Receiver<bool>),
 ) {
+    let idle = idle_at_the_end(&mut draining, connection, terms.idle_at_the_end());
+    let bounds = terms.bounds;
     let mut builder = http1::Builder::new();
     // The guard has its own, narrower bounds and timers.
     builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(512 << 10);
@@ -224,14 +257,14 @@ async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         builder.max_headers(bounds.headers);
     }
     let serving = pin!(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
-    to_the_end(serving, |serving| serving.graceful_shutdown(), draining).await;
+    to_the_end(serving, |serving| serving.graceful_shutdown(), idle).await;
 }
 
 async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     service: impl Serving,
     Terms { timeouts, bounds }: Terms,
     guard: Guard<S>,
-    draining: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
 ) {
     let mut builder = http2::Builder::new(StallExecutor { stall: timeouts.write_stall.0 });
     builder
@@ -246,5 +279,6 @@ async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(10));
     let serving = pin!(builder.serve_connection(TokioIo::new(guard), service));
-    to_the_end(serving, |serving| serving.graceful_shutdown(), draining).await;
+    // RFC 9113 §6.8: a GOAWAY that refuses nothing, a PING, and only after its answer one that names the last stream.
+    to_the_end(serving, |serving| serving.graceful_shutdown(), drained(&mut draining)).await;
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::powers::Powers;
 use super::tls::listener_tls;
 use super::{Listener, ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
-use crate::config::{Config, Document, Faults, KeySource, SecretConfig, VerifierConfig, unknown};
+use crate::config::{Config, Document, Faults, KeySource, ListenAddress, SecretConfig, VerifierConfig, unknown};
 use crate::plugin::{Chain, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{KeySet, Secret, Secrets, Verifier};
@@ -288,11 +288,16 @@ impl Builder<'_> {
         for (index, listener) in self.config.listeners.clone().into_iter().enumerate() {
             let at = format!("/listeners/{index}");
             let earlier = all.keys().filter(|(address, _)| *address == listener.address).count();
-            if listener.address.port() != 0 && earlier > 0 {
+            let is_free = matches!(listener.address, ListenAddress::Ip(address) if address.port() == 0);
+            if !is_free && earlier > 0 {
                 self.fault(
                     format!("{at}/address"),
                     format!("listener {}: the address is here twice", listener.address),
                 );
+            }
+            if listener.mode.is_some() && matches!(listener.address, ListenAddress::Ip(_)) {
+                let message = format!("listener {}: only a Unix socket has a mode", listener.address);
+                self.fault(format!("{at}/mode"), message);
             }
             let tls = match listener.tls.as_ref().map(|tls| listener_tls(tls, self.folder())).transpose() {
                 Ok(tls) => tls,
@@ -301,7 +306,7 @@ impl Builder<'_> {
                     None
                 }
             };
-            all.insert((listener.address, earlier), Arc::new(Listener { config: listener, tls }));
+            all.insert((listener.address.clone(), earlier), Arc::new(Listener { config: listener, tls }));
         }
         all
     }
