@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(golden, GOLDEN);
     }
 
-    const GOLDEN: &str = "abbbaaaaaabababaabbbaababaaabbbababaabbab";
+    const GOLDEN: &str = "baaaabaabaaabababaaaaaabbbaaabbbabbabaab";
 
     #[test]
     fn a_change_of_weights_moves_only_the_share_it_must() {
