@@ -3,10 +3,11 @@
 mod clients;
 mod edge;
 mod sessions;
+mod upstreams;
 
 use std::sync::Arc;
 
-use harness::{Authority, DEADLINE, Gateway, Identity, Origin, Wire, http_get};
+use harness::{Authority, DEADLINE, Gateway, Identity, Origin, Wire};
 use tempfile::TempDir;
 
 /// A gateway with TLS in front of an origin, and the authority that signed its certificates (`a.test`, `b.test`).
@@ -135,61 +136,4 @@ fn clear_text_on_a_listener_of_tls_is_ended() {
     assert!(wire.closes());
     assert!(origin.take().bytes.is_empty());
     assert_eq!(ask(&gateway, "a.test", &authority, None), 200);
-}
-
-/// What the gateway answers when its upstream shows this certificate.
-fn through_upstream(identity: &Identity, trusted: &Authority, more: &str) -> (u16, Option<String>) {
-    let origin = Origin::talking_tls(identity.server(&["http/1.1"]), |conversation| {
-        while conversation.request().is_some() {
-            conversation.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        }
-    });
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), trusted.pem()).unwrap();
-    let gateway = Gateway::start_in(
-        folder,
-        &format!(
-            "upstreams: {{ origin: {{ endpoints: [{{ url: \"https://{}\" }}], tls: {{ ca: ca.pem{more} }} }} }}\n\
-         routes: [{{ name: all, upstream: origin }}]\n",
-            origin.address
-        ),
-    );
-    let reply = http_get(gateway.address(), "/x");
-    (reply.status, reply.reason().map(str::to_owned))
-}
-
-#[test]
-fn an_upstream_must_show_a_good_certificate_for_its_name() {
-    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
-    let refused = (502, Some("upstream-tls".to_owned()));
-    let cases = [
-        ("its address", ours.sign(&["127.0.0.1"]), "", (200, None)),
-        ("the name that is expected", ours.sign(&["api.test"]), ", server_name: api.test", (200, None)),
-        ("another name", ours.sign(&["api.test"]), "", refused.clone()),
-        ("another name than expected", ours.sign(&["127.0.0.1"]), ", server_name: api.test", refused.clone()),
-        ("another authority", other.sign(&["127.0.0.1"]), "", refused.clone()),
-        ("an old one", ours.sign_expired(&["127.0.0.1"]), "", refused),
-    ];
-    for (name, identity, more, expected) in cases {
-        assert_eq!(through_upstream(&identity, &ours, more), expected, "{name}");
-    }
-}
-
-#[test]
-fn an_upstream_that_answers_in_clear_text_is_no_upstream() {
-    let authority = Authority::new("ours");
-    let origin = Origin::talking(|conversation| conversation.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"));
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-    let gateway = Gateway::start_in(
-        folder,
-        &format!(
-            "upstreams: {{ origin: {{ endpoints: [{{ url: \"https://{}\" }}], tls: {{ ca: ca.pem }} }} }}\n\
-         routes: [{{ name: all, upstream: origin }}]\n",
-            origin.address
-        ),
-    );
-    let reply = http_get(gateway.address(), "/x");
-    assert_eq!((reply.status, reply.reason()), (502, Some("upstream-tls")));
-    assert!(!String::from_utf8_lossy(&origin.take().bytes).contains("GET /x"));
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
-    KeyPair, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -55,16 +55,31 @@ impl Authority {
         self.sign_until(names, OffsetDateTime::now_utc() - Duration::hours(1))
     }
 
+    /// A certificate for these names that is not good before tomorrow.
+    #[must_use]
+    pub fn sign_early(&self, names: &[&str]) -> Identity {
+        let mut params = params(names);
+        params.not_before = OffsetDateTime::now_utc() + Duration::days(1);
+        self.sign_params(params, "early", OffsetDateTime::now_utc() + Duration::days(2))
+    }
+
+    /// A certificate for these names that only clients may show (RFC 5280 §4.2.1.12).
+    #[must_use]
+    pub fn sign_for_clients(&self, names: &[&str]) -> Identity {
+        let mut params = params(names);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self.sign_params(params, "client", OffsetDateTime::now_utc() + Duration::days(1))
+    }
+
     fn sign_until(&self, names: &[&str], end: OffsetDateTime) -> Identity {
         let common_name = (*names.first().unwrap()).to_owned();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.sign_params(CertificateParams::new(names).unwrap(), &common_name, end)
+        self.sign_params(params(names), &common_name, end)
     }
 
     /// A certificate for this subject with these alternative names, whatever they hold: DNS names, URIs, addresses.
     #[must_use]
     pub fn sign_names(&self, subject: &str, dns: &[&str], uris: &[&str], emails: &[&str]) -> Identity {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = params(&[]);
         let text = |text: &&str| (*text).try_into().unwrap();
         params.subject_alt_names.extend(dns.iter().map(|name| SanType::DnsName(text(name))));
         params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI(text(uri))));
@@ -74,7 +89,6 @@ impl Authority {
 
     fn sign_params(&self, mut params: CertificateParams, subject: &str, end: OffsetDateTime) -> Identity {
         params.distinguished_name.push(DnType::CommonName, subject);
-        params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
         params.not_after = end;
         let key = KeyPair::generate().unwrap();
         // The number's first bit is its sign.
@@ -131,7 +145,23 @@ impl Authority {
     }
 }
 
+/// Names, and good from yesterday.
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
+    params
+}
+
 impl Identity {
+    /// A certificate that nobody but its own key has signed.
+    #[must_use]
+    pub fn self_signed(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let cert = params(names).self_signed(&key).unwrap();
+        Self { cert: cert.pem(), key: key.serialize_pem(), serial: Vec::new() }
+    }
+
     /// SHA-256 of the certificate in hexadecimal.
     #[must_use]
     pub fn fingerprint(&self) -> String {
@@ -146,6 +176,19 @@ impl Identity {
         std::fs::write(&cert, &self.cert).unwrap();
         std::fs::write(&key, &self.key).unwrap();
         (cert, key)
+    }
+
+    /// As `server`, of clients with a certificate of this authority only.
+    #[must_use]
+    pub fn server_asking(&self, clients: &Authority, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(clients.issuer.der().clone()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.unwrap().with_client_cert_verifier(verifier.build().unwrap());
+        let mut config = builder.with_single_cert(self.chain(), self.private_key()).unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Arc::new(config)
     }
 
     /// What a server that shows this certificate, and asks for none, accepts with.
