@@ -7,6 +7,7 @@ mod contract;
 mod engine;
 mod framing;
 mod fuzz;
+mod grpc;
 mod hostile;
 mod http2;
 mod languages;

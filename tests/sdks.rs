@@ -1,42 +1,8 @@
 //! The providers' own clients complete chats, tool calls and streams through the gateway.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use harness::{Gateway, Mock};
-
-/// A Python with the clients in it, made once under the build's folder.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let folder = harness::build_folder().join("python-sdks");
-        let python = folder.join("bin/python");
-        let requirements = fixture("requirements.txt");
-        let wanted = std::fs::read_to_string(&requirements).unwrap();
-        let installed = folder.join("requirements.txt");
-        if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-            return python;
-        }
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements));
-        // Written last: a folder without it is made anew.
-        std::fs::write(installed, wanted).unwrap();
-        python
-    })
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
-}
-
-/// Runs a command to its end; what it wrote is shown if it fails.
-fn run(command: &mut Command) {
-    let output =
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install python3 with venv and pip"));
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&text));
-}
+use harness::{Gateway, Mock, fixture, python, run};
 
 fn run_script(name: &str, gateway: &Gateway) {
     run(Command::new(python()).arg(fixture(name)).arg(format!("http://{}", gateway.address())));

@@ -2,8 +2,10 @@
 
 mod balancing;
 mod failures;
+mod fallback;
 mod health;
 mod names;
+mod proxied;
 mod retries;
 
 use std::collections::BTreeMap;

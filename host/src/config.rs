@@ -44,11 +44,15 @@ pub use policy::{
     VerifierConfig,
 };
 pub use provenance::{Digest, PublicKey};
-pub use resilience::{GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn};
+pub use resilience::{
+    FallbackConfig, GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn,
+};
 pub use route::{Api, ClientCertificateConfig, HeaderMatch, MatchConfig, PathMatch, QueryMatch, RouteConfig};
 pub use schema::{check_value, schema, unknown};
 pub use tree::{Document, Environment, Place};
-pub use upstream::{ComponentConfig, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig};
+pub use upstream::{
+    ComponentConfig, ProxyVersion, UpstreamConfig, UpstreamProtocol, UpstreamTimeouts, UpstreamTlsConfig,
+};
 pub use value::{ByteCount, Period};
 
 /// The whole configuration: one YAML file, or a folder of them that merge.

@@ -35,6 +35,7 @@ pub mod route;
 pub mod body;
 pub mod telemetry;
 pub mod proxy_protocol;
+pub mod grpc;
 pub mod shelf;
 pub mod config;
 pub mod error;

@@ -6,6 +6,7 @@ mod gateway;
 mod mirror;
 mod retry;
 mod run;
+mod send;
 mod tunnel;
 mod wish;
 
@@ -136,7 +137,7 @@ async fn pass_on(
         return tunnel::open(run, route, connection, upgrade).await;
     }
     mirror::start(run, route, &mut body);
-    attempt::send(run, route, body).await
+    send::send(run, route, body).await
 }
 
 /// Where the request goes, and what is seen of it there, now that the route's chain is through.

@@ -4,14 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A version of the header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// One line of text.
-    V1,
-    /// Binary.
-    V2,
-}
+use crate::config::ProxyVersion;
 
 /// The two ends of the connection that a proxy passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,7 +194,7 @@ impl Checksum {
 /// The header that tells of a connection, or that the proxy speaks for itself. Where one end is IPv4 and the other IPv6,
 /// both are written as IPv6.
 #[must_use]
-pub fn encode(version: Version, proxied: Option<Proxied>) -> Vec<u8> {
+pub fn encode(version: ProxyVersion, proxied: Option<Proxied>) -> Vec<u8> {
     let ends = proxied.map(|Proxied { source, destination }| {
         let v4 = source.ip().to_canonical().is_ipv4() && destination.ip().to_canonical().is_ipv4();
         let wide = |address: IpAddr| match address.to_canonical() {
@@ -211,13 +204,13 @@ pub fn encode(version: Version, proxied: Option<Proxied>) -> Vec<u8> {
         (v4, (wide(source.ip()), source.port()), (wide(destination.ip()), destination.port()))
     });
     match (version, ends) {
-        (Version::V1, None) => b"PROXY UNKNOWN\r\n".to_vec(),
-        (Version::V1, Some((v4, (source, from), (destination, to)))) => {
+        (ProxyVersion::V1, None) => b"PROXY UNKNOWN\r\n".to_vec(),
+        (ProxyVersion::V1, Some((v4, (source, from), (destination, to)))) => {
             let family = if v4 { "TCP4" } else { "TCP6" };
             format!("PROXY {family} {source} {destination} {from} {to}\r\n").into_bytes()
         }
-        (Version::V2, None) => [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat(),
-        (Version::V2, Some((v4, (source, from), (destination, to)))) => {
+        (ProxyVersion::V2, None) => [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat(),
+        (ProxyVersion::V2, Some((v4, (source, from), (destination, to)))) => {
             let (family, length) = if v4 { (0x11, 12) } else { (0x21, 36) };
             let mut bytes = [&SIGNATURE[..], &[0x21, family, 0, length]].concat();
             for address in [source, destination] {
@@ -235,7 +228,7 @@ pub fn encode(version: Version, proxied: Option<Proxied>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Checksum, Parsed, Proxied, Version, encode, parse};
+    use super::{Checksum, Parsed, Proxied, ProxyVersion, encode, parse};
 
     fn proxied(source: &str, destination: &str) -> Proxied {
         Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
@@ -248,7 +241,7 @@ mod tests {
             Some(proxied("192.0.2.1:1234", "198.51.100.2:443")),
             Some(proxied("[2001:db8::1]:65535", "[2001:db8::2]:0")),
         ] {
-            for version in [Version::V1, Version::V2] {
+            for version in [ProxyVersion::V1, ProxyVersion::V2] {
                 let bytes = encode(version, told);
                 assert_eq!(parse(&bytes), Ok(Parsed::Whole(told)), "{version:?}");
                 for cut in 0..bytes.len() {
@@ -259,7 +252,7 @@ mod tests {
                 }
             }
         }
-        let mixed = encode(Version::V1, Some(proxied("192.0.2.1:1", "[2001:db8::2]:2")));
+        let mixed = encode(ProxyVersion::V1, Some(proxied("192.0.2.1:1", "[2001:db8::2]:2")));
         assert_eq!(mixed, b"PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n");
     }
 

@@ -95,6 +95,8 @@ pub struct Route {
     pub chain: Chain,
     /// What becomes of a request that the chain let pass.
     pub action: Action,
+    /// Where a request goes in turn that its upstream could not serve.
+    pub fallbacks: Vec<Arc<UpstreamEntry>>,
     /// What the upstream sees in place of the path and the host.
     pub rewrite: Option<Rewrite>,
     /// Where copies go.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -29,6 +29,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::body::{Body, Progress, Release, Source};
 use crate::config::{Balancing, UpstreamConfig};
 use crate::error::{Error, Reason};
+use crate::grpc;
+use crate::proxy_protocol::Proxied;
 use crate::telemetry::{Metrics, UpstreamLabels};
 use affinity::Affinity;
 use budget::Budget;
@@ -91,7 +93,7 @@ pub trait Handler: std::fmt::Debug + Send + Sync {
 }
 
 /// A request as it goes out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outgoing {
     /// The method.
     pub method: Method,
@@ -101,6 +103,8 @@ pub struct Outgoing {
     pub authority: Option<String>,
     /// Headers without `host` and framing.
     pub headers: HeaderMap,
+    /// Whom the upstream is told of by the PROXY protocol.
+    pub proxied: Option<Proxied>,
 }
 
 /// A response, and its connection.
@@ -281,7 +285,7 @@ impl Upstream {
                 if self.config.balance.by == Balancing::PeakEwma {
                     endpoint.standing.answered_in(admission.took());
                 }
-                admission.settle(self.verdict(sent.response.status()));
+                admission.settle(self.verdict(&sent.response));
                 let (response, release) = sent.into_parts(admission);
                 Ok(Answer { response, release: Some(release) })
             }
@@ -295,7 +299,8 @@ impl Upstream {
         }
     }
 
-    fn verdict(&self, status: StatusCode) -> Verdict {
+    fn verdict<B>(&self, response: &Response<B>) -> Verdict {
+        let status = grpc::http_status(response.status(), response.headers());
         let failed = self.config.outliers.statuses.contains(&status.as_u16());
         if failed { Verdict::Failed } else { Verdict::Answered }
     }
@@ -309,7 +314,7 @@ impl Upstream {
         let patience = self.config.timeouts.first_byte.0;
         let response = tokio::time::timeout(patience, admission.endpoint.clone().upgrade(outgoing)).await;
         let response = response.map_err(|_| Error::from(Reason::UpstreamTimeout)).flatten();
-        admission.settle(response.as_ref().map_or(Verdict::Lost, |response| self.verdict(response.status())));
+        admission.settle(response.as_ref().map_or(Verdict::Lost, |response| self.verdict(response)));
         Ok((response?, Box::new(move || drop(admission))))
     }
 }

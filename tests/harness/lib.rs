@@ -14,6 +14,7 @@ mod names;
 mod origin;
 mod pki;
 mod process;
+mod python;
 mod wait;
 mod wire;
 
@@ -30,6 +31,7 @@ pub use names::{Mood, Names, Record};
 pub use origin::{Conversation, Origin, Recording, Request};
 pub use pki::{Authority, Identity};
 pub use process::{Lines, Process, gatewright, gatewright_with_components};
+pub use python::{fixture, python, run};
 pub use wait::{eventually, within};
 pub use wire::Wire;
 

@@ -124,7 +124,7 @@ fn each_power_has_one_home() {
         ("TcpStream::connect", &["upstream", "cli/ask"]),
         ("wasmtime", &["plugin"]),
         ("Framer", &["body", "proxy/body"]),
-        ("StatusCode::INTERNAL_SERVER_ERROR", &["error", "admin", "exchange/reply", "mock"]),
+        ("StatusCode::INTERNAL_SERVER_ERROR", &["error", "admin", "exchange/reply", "grpc", "mock"]),
         ("std::env::", &["main"]),
         ("ClientConfig::builder", &["upstream"]),
     ];

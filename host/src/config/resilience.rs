@@ -127,6 +127,33 @@ pub struct RetriesConfig {
     pub body: ByteCount,
 }
 
+/// Sends a request that an upstream could not serve to another one, as long as nothing of an answer went to the client.
+///
+/// That is so where no endpoint is usable, and after the upstream's own `retries` failed. What may have arrived is sent on
+/// only if its method is in `methods` and its body is still there. WebSockets stay with their upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FallbackConfig {
+    /// The upstreams, each tried once in this order, but for the one that was tried first. From 1 to 8.
+    #[schemars(length(min = 1, max = 8))]
+    pub to: Vec<String>,
+    /// Failures after which it is sent on.
+    #[serde(default = "default_on")]
+    pub on: Vec<RetryOn>,
+    /// Statuses after which it is sent on, of methods in `methods`.
+    #[serde(default)]
+    #[schemars(inner(range(min = 400, max = 599)))]
+    pub statuses: Vec<u16>,
+    /// Methods whose requests may arrive twice (RFC 9110 §9.2.2). POST is right for LLM completions, which cost twice at
+    /// worst.
+    #[serde(default = "default_methods")]
+    pub methods: Vec<String>,
+    /// Request bodies of a declared length up to this are kept until the response comes. At most
+    /// `bounds.buffered_body`.
+    #[serde(default = "default_body")]
+    pub body: ByteCount,
+}
+
 /// A failure that is worth a repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -157,16 +184,28 @@ impl Default for RetriesConfig {
     fn default() -> Self {
         Self {
             count: 2,
-            on: vec![RetryOn::Connect, RetryOn::Reset, RetryOn::Timeout],
+            on: default_on(),
             statuses: Vec::new(),
-            methods: ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].map(str::to_owned).to_vec(),
+            methods: default_methods(),
             try_timeout: None,
             backoff: Period::millis(25),
             wait_max: Period::seconds(1),
             budget_percent: 10,
-            body: ByteCount::kib(64),
+            body: default_body(),
         }
     }
+}
+
+fn default_on() -> Vec<RetryOn> {
+    vec![RetryOn::Connect, RetryOn::Reset, RetryOn::Timeout]
+}
+
+fn default_methods() -> Vec<String> {
+    ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].map(str::to_owned).to_vec()
+}
+
+const fn default_body() -> ByteCount {
+    ByteCount::kib(64)
 }
 
 const fn default_interval() -> Period {

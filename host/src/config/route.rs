@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{MirrorConfig, RedirectConfig, RespondConfig, RewriteConfig, UpstreamChoice};
+use super::resilience::FallbackConfig;
 use super::value::{ByteCount, Period};
 
 /// A match, a chain, and an upstream; or, in the upstream's place, a redirect or an answer. The chain runs before either.
@@ -23,6 +24,9 @@ pub struct RouteConfig {
     /// Where requests go. A route has exactly one of `upstream`, `redirect` and `respond`.
     #[serde(default)]
     pub upstream: Option<UpstreamChoice>,
+    /// Other upstreams, for requests that this one cannot serve.
+    #[serde(default)]
+    pub fallback: Option<FallbackConfig>,
     /// An answer that sends the client elsewhere.
     #[serde(default)]
     pub redirect: Option<RedirectConfig>,

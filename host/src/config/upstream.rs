@@ -38,6 +38,8 @@ pub struct UpstreamConfig {
     pub tls: UpstreamTlsConfig,
     /// Headers set on every request after all policies: credentials above all.
     pub headers: BTreeMap<String, String>,
+    /// Tells endpoints who the client is by the PROXY protocol, before TLS. Each request has a connection of its own then.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// Whether the client's `Host` is passed on; else the endpoint's own is sent.
     pub pass_host: bool,
     /// Waits that end.
@@ -87,6 +89,16 @@ pub enum UpstreamProtocol {
     Http2,
 }
 
+/// A version of the PROXY protocol (HAProxy's `proxy-protocol.txt`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyVersion {
+    /// One line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
 /// TLS towards an upstream. Its certificate is always checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -127,6 +139,7 @@ impl Default for UpstreamConfig {
             dns: DnsConfig::default(),
             tls: UpstreamTlsConfig::default(),
             headers: BTreeMap::new(),
+            proxy_protocol: None,
             pass_host: false,
             timeouts: UpstreamTimeouts::default(),
             idle_connections: 64,

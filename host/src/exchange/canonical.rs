@@ -15,6 +15,7 @@ use super::certificate::Certificate;
 use super::fields::{announced_trailers, is_hop_by_hop, is_protected, is_untrusted};
 use crate::config::BoundsConfig;
 use crate::error::{Error, Reason};
+use crate::grpc::Grpc;
 
 /// Who is on the other end of a connection.
 #[derive(Debug, Clone)]
@@ -79,6 +80,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
     let query = parts.uri.query().map(str::to_owned);
     let Forwarded { client, addresses: forwarded_for, certificates, https } = forwarded(&mut headers, peer, trusted);
     join_cookies(&mut headers);
+    let grpc = if parts.version == Version::HTTP_2 { Grpc::of(&headers)? } else { None };
     Ok(Request {
         method: parts.method,
         scheme: if https { "https" } else { "http" },
@@ -95,6 +97,7 @@ pub fn canonical(parts: Parts, peer: &Peer, trusted: &[IpNet], bounds: &BoundsCo
         forwarded_host: None,
         trailer,
         forwarded_for,
+        grpc,
         client_certificates: certificates,
     })
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::config::Api;
 use crate::error::Error;
+use crate::grpc;
 
 /// A reply under construction.
 #[derive(Debug, Clone)]
@@ -54,6 +55,19 @@ impl Reply {
             ReplyBody::Error { code, .. } => Some(code),
             ReplyBody::Empty | ReplyBody::Bytes(_) => None,
         }
+    }
+
+    /// As `finish`, for a call of gRPC: an error is told in its own status, and has no body.
+    #[must_use]
+    pub fn finish_grpc(self, api: Api, request_id: &str) -> (StatusCode, HeaderMap, Bytes) {
+        let Self { status, mut headers, body: ReplyBody::Error { code, message } } = self else {
+            return self.finish(api, request_id);
+        };
+        grpc::fail(&mut headers, status, &message);
+        if let Ok(code) = HeaderValue::from_str(&code) {
+            headers.insert(REASON, code);
+        }
+        (StatusCode::OK, headers, Bytes::new())
     }
 
     /// Status, headers and body, an error shaped for `api`.

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Method, Version};
 
+use crate::grpc::Grpc;
+
 /// A request with one method, one authority, one path and one framing.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -37,6 +39,8 @@ pub struct Request {
     pub trailer: Option<HeaderValue>,
     /// The `x-forwarded-for` of a trusted peer.
     pub forwarded_for: Option<String>,
+    /// The call of gRPC that it is, if it is one.
+    pub grpc: Option<Grpc>,
     /// What upstreams are told of client certificates, if they are told.
     pub client_certificates: Option<HeaderValue>,
 }
@@ -61,6 +65,7 @@ impl Request {
             forwarded_host: None,
             trailer: None,
             forwarded_for: None,
+            grpc: None,
             client_certificates: None,
         }
     }

@@ -1,9 +1,10 @@
 //! One attempt at an upstream: its chain, the request out, the response back through both chains.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RANGE, TE,
     TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -16,62 +17,19 @@ use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out
 use crate::body::{Body, Framing, Release, Source, gather};
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, FORWARDED_CLIENT_CERT, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
+use crate::grpc;
 use crate::plugin::{CallBody, Flow, Phase};
+use crate::proxy_protocol::Proxied;
 use crate::snapshot::{Route, UpstreamEntry};
-use crate::telemetry::{AttemptLabels, RetryLabels};
-use crate::upstream::{self, Outgoing, Upstream};
+use crate::telemetry::AttemptLabels;
+use crate::upstream::{self, Failed, Outgoing};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The upstream that the request goes to.
-pub(super) fn chosen(run: &Run, route: &Route) -> Result<Arc<UpstreamEntry>, Error> {
-    let targets = route.targets().ok_or_else(|| Error::new(Reason::Internal, "the route has no upstream"))?;
-    Ok(targets.named(&run.held.upstream).clone())
-}
-
-/// Sends the request, once more where that is safe, and makes the answer of what comes back.
-pub(super) async fn send(run: &mut Run, route: &Arc<Route>, body: Body) -> Result<Answer, Error> {
-    let entry = chosen(run, route)?;
-    let upstream = &entry.upstream;
-    let mut tries = Tries::new(upstream);
-    let mut body = keep(run, &entry, body).await?;
-    // Each attempt begins with what the route's chain left.
-    let original = (upstream.config.retries.count > 0 && !entry.chain.is_empty()).then(|| run.held.request.clone());
-    let wishes = Wishes::of(&run.held, upstream);
-    loop {
-        let kept = body.in_memory();
-        let tried = match attempt(run, route, &entry, (body, &wishes, &tries)).await? {
-            Attempt::Answered(answer) => return Ok(answer),
-            Attempt::Tried(tried) => tried,
-        };
-        let left = left(run.deadline(false));
-        let pause = tries.again(
-            upstream,
-            &tried,
-            (&run.held.request.method, kept.is_some()),
-            (run.held.endpoint.as_ref(), left),
-        );
-        let Some(pause) = pause else {
-            let upstream::Answer { response, release } = tried?;
-            let mut answer = receive(run, route, &entry, response, release).await?;
-            wishes.keep(upstream, run.endpoint_id, run.held.request.scheme == "https", &mut answer.head);
-            return Ok(answer);
-        };
-        count_again(run, upstream, &tried);
-        body = match (tried, kept) {
-            (_, Some(kept)) => Body::full(kept),
-            (Err(failed), None) => failed.unsent.map(|(_, body)| body).unwrap_or_default(),
-            (Ok(_), None) => Body::empty(),
-        };
-        tokio::time::sleep(pause).await;
-        run.held.begin_attempt(original.as_ref(), entry.chain.policies().map(|policy| policy.id));
-    }
-}
-
 /// What an attempt came to.
-enum Attempt {
+pub(super) enum Attempt {
     /// A policy answered.
     Answered(Answer),
     /// The request went out, or should have.
@@ -79,14 +37,17 @@ enum Attempt {
 }
 
 /// Through the upstream's chain to one of its endpoints.
-async fn attempt(
+pub(super) async fn attempt(
     run: &mut Run,
     route: &Arc<Route>,
     entry: &UpstreamEntry,
     (mut body, wishes, tries): (Body, &Wishes, &Tries),
 ) -> Result<Attempt, Error> {
     run.held.attempt += 1;
-    let picked = entry.upstream.pick(&wishes.wish(&tries.tried))?;
+    let picked = match entry.upstream.pick(&wishes.wish(&tries.tried)) {
+        Ok(picked) => picked,
+        Err(error) => return Ok(Attempt::Tried(Err(Failed::unplaced(error, body)))),
+    };
     run.held.endpoint = Some(picked.address().clone());
     run.endpoint_id = picked.id();
     let chain = &entry.chain;
@@ -109,6 +70,13 @@ async fn attempt(
         outgoing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         outgoing.headers.remove(RANGE);
     }
+    if let Some(grpc) = run.grpc {
+        // A server may refuse a client that might not read trailers.
+        outgoing.headers.insert(TE, HeaderValue::from_static("trailers"));
+        if grpc.timeout.is_some() {
+            grpc::set_timeout(&mut outgoing.headers, left(run.deadline(true)));
+        }
+    }
     run.held.stage = Stage::Response;
     run.upstream_started = Some(Instant::now());
     let patience = entry.upstream.config.retries.try_timeout.map(|patience| patience.0);
@@ -116,20 +84,6 @@ async fn attempt(
     run.first_byte = Some(Instant::now());
     count(run, entry, &sent);
     Ok(Attempt::Tried(sent))
-}
-
-/// Holds a body that may have to be sent again, if it is small enough.
-async fn keep(run: &Run, entry: &UpstreamEntry, body: Body) -> Result<Body, Error> {
-    let retries = &entry.upstream.config.retries;
-    let method = run.held.request.method.as_str();
-    let length = run.held.request.content_length.filter(|length| *length <= retries.body.0);
-    let may_repeat = retries.count > 0 && retries.methods.iter().any(|other| other == method);
-    match length {
-        Some(length) if may_repeat && body.in_memory().is_none() => {
-            gather(body, length, Reason::BodyTooLarge).await.map(Body::full)
-        }
-        _ => Ok(body),
-    }
 }
 
 /// The request as it goes out: the canonical one, and what the gateway itself has to say.
@@ -170,7 +124,12 @@ pub(super) fn outgoing(exchange: &Exchange, entry: &UpstreamEntry, body: &Body) 
     let config = &entry.upstream.config;
     let keep = request.authority_is_set || config.pass_host || config.component.is_some();
     let authority = keep.then(|| request.authority.clone());
-    Outgoing { method: request.method.clone(), target: request.target(), authority, headers }
+    let proxied = config.proxy_protocol.map(|_| {
+        // A port is known of the peer alone.
+        let port = if request.client == peer { exchange.peer.address.port() } else { 0 };
+        Proxied { source: SocketAddr::new(request.client, port), destination: exchange.peer.local }
+    });
+    Outgoing { method: request.method.clone(), target: request.target(), authority, headers, proxied }
 }
 
 fn count(run: &Run, entry: &UpstreamEntry, sent: &Tried) {
@@ -178,15 +137,8 @@ fn count(run: &Run, entry: &UpstreamEntry, sent: &Tried) {
     run.gateway.shared.metrics.upstream_attempts.get_or_create(&labels).inc();
 }
 
-fn count_again(run: &Run, upstream: &Upstream, tried: &Tried) {
-    let after = upstream::Answer::outcome(tried);
-    let labels = RetryLabels { upstream: upstream.name.to_string(), after };
-    run.gateway.shared.metrics.upstream_retries.get_or_create(&labels).inc();
-    tracing::debug!(id = run.id, upstream = &*upstream.name, after, "sent again");
-}
-
 /// The response back through both chains.
-async fn receive(
+pub(super) async fn receive(
     run: &mut Run,
     route: &Arc<Route>,
     entry: &UpstreamEntry,

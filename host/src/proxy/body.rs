@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::run::Run;
 use crate::body::{Body, Framer, Framing};
 use crate::error::{Error, Reason};
+use crate::grpc;
 use crate::plugin::{StreamEnding, StreamStep, join};
 
 thread_local! {
@@ -101,10 +102,7 @@ impl Plain {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.run.fail(error.clone());
-                Poll::Ready(Some(Err(error)))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(self.break_off(error))),
             Poll::Ready(None) => {
                 self.run.complete = true;
                 Poll::Ready(None)
@@ -115,13 +113,25 @@ impl Plain {
                 match deadline.as_mut().poll(context) {
                     Poll::Ready(()) => {
                         let error = Error::new(Reason::Timeout, "the response took too long");
-                        self.run.fail(error.clone());
-                        Poll::Ready(Some(Err(error)))
+                        Poll::Ready(Some(self.break_off(error)))
                     }
                     Poll::Pending => Poll::Pending,
                 }
             }
         }
+    }
+}
+
+impl Plain {
+    /// Ends the response early: in the words of gRPC where it is a call, else the connection or the stream breaks.
+    fn break_off(&mut self, error: Error) -> Result<Frame<Bytes>, Error> {
+        self.run.fail(error.clone());
+        if self.run.grpc.is_none() {
+            return Err(error);
+        }
+        self.body = Body::empty();
+        self.deadline = None;
+        Ok(Frame::trailers(grpc::trailers(error.reason.status(), error.reason.text())))
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::config::{RetriesConfig, RetryOn};
+use crate::config::{FallbackConfig, RetriesConfig, RetryOn};
 use crate::error::Reason;
+use crate::grpc;
 use crate::upstream::{self, Failed, Upstream};
 
 /// The tries of one request at one upstream.
@@ -39,7 +40,7 @@ impl Tries {
         (endpoint, left): (Option<&Arc<str>>, Duration),
     ) -> Option<Duration> {
         let config = &upstream.config.retries;
-        if self.repeated >= config.count || !is_worth_it(config, tried) || !is_safe(config, tried, method, is_kept) {
+        if self.repeated >= config.count || !Terms::from(config).goes_on(tried, method, is_kept) || is_unplaced(tried) {
             return None;
         }
         self.tried.extend(endpoint.cloned());
@@ -63,26 +64,61 @@ impl Tries {
     }
 }
 
-fn is_worth_it(config: &RetriesConfig, tried: &Tried) -> bool {
-    let on = |kind: RetryOn| config.on.contains(&kind);
-    match tried {
-        Ok(answer) => config.statuses.contains(&answer.response.status().as_u16()),
-        Err(failed) if failed.unsent.is_some() => on(RetryOn::Connect),
-        Err(failed) => match failed.error.reason {
-            Reason::UpstreamBroken => on(RetryOn::Reset),
-            Reason::UpstreamTimeout => on(RetryOn::Timeout),
-            _ => false,
-        },
+/// What is sent once more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    on: &'a [RetryOn],
+    statuses: &'a [u16],
+    methods: &'a [String],
+}
+
+impl<'a> From<&'a RetriesConfig> for Terms<'a> {
+    fn from(config: &'a RetriesConfig) -> Self {
+        Self { on: &config.on, statuses: &config.statuses, methods: &config.methods }
     }
 }
 
-/// RFC 9110 §9.2.2: what was perhaps received is repeated only where that changes nothing.
-fn is_safe(config: &RetriesConfig, tried: &Tried, method: &Method, is_kept: bool) -> bool {
-    match tried {
-        Err(failed) if failed.unsent.is_some() => true,
-        Err(failed) if failed.refused => is_kept,
-        _ => is_kept && config.methods.iter().any(|other| other == method.as_str()),
+impl<'a> From<&'a FallbackConfig> for Terms<'a> {
+    fn from(config: &'a FallbackConfig) -> Self {
+        Self { on: &config.on, statuses: &config.statuses, methods: &config.methods }
     }
+}
+
+impl Terms<'_> {
+    /// Whether a request is to be sent once more, after this try. `is_kept`: its body can still be sent.
+    pub(super) fn goes_on(self, tried: &Tried, method: &Method, is_kept: bool) -> bool {
+        self.is_worth_it(tried) && self.is_safe(tried, method, is_kept)
+    }
+
+    fn is_worth_it(self, tried: &Tried) -> bool {
+        let on = |kind: RetryOn| self.on.contains(&kind);
+        match tried {
+            Ok(answer) => {
+                let status = grpc::http_status(answer.response.status(), answer.response.headers());
+                self.statuses.contains(&status.as_u16())
+            }
+            Err(failed) if failed.unsent.is_some() => on(RetryOn::Connect),
+            Err(failed) => match failed.error.reason {
+                Reason::UpstreamBroken => on(RetryOn::Reset),
+                Reason::UpstreamTimeout => on(RetryOn::Timeout),
+                _ => false,
+            },
+        }
+    }
+
+    /// RFC 9110 §9.2.2: what was perhaps received is repeated only where that changes nothing.
+    fn is_safe(self, tried: &Tried, method: &Method, is_kept: bool) -> bool {
+        match tried {
+            Err(failed) if failed.unsent.is_some() => true,
+            Err(failed) if failed.refused => is_kept,
+            _ => is_kept && self.methods.iter().any(|other| other == method.as_str()),
+        }
+    }
+}
+
+/// Whether the upstream had no endpoint for the request, and so will have none at once.
+fn is_unplaced(tried: &Tried) -> bool {
+    matches!(tried, Err(failed) if failed.error.reason == Reason::UpstreamUnhealthy)
 }
 
 /// How long a peer asks to wait (RFC 9110 §10.2.3): seconds, or a date.

@@ -17,6 +17,7 @@ use crate::body::{Body, Progress};
 use crate::config::Api;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Peer, Reply, Request, ResponseHead, Scalar, Stage};
+use crate::grpc::Grpc;
 use crate::plugin::{Held, Phase};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::{ReasonLabels, RequestLabels, rfc3339};
@@ -41,6 +42,8 @@ pub struct Run {
     pub(super) bytes_out: u64,
     /// Whether the last byte of the response has been handed over.
     pub(super) complete: bool,
+    /// The call of gRPC that it is, if it is one.
+    pub(super) grpc: Option<Grpc>,
     /// The code of a policy's own reply.
     pub(super) reply_code: Option<String>,
     connection: Arc<Connection>,
@@ -74,6 +77,7 @@ impl Run {
             first_byte: None,
             bytes_out: 0,
             complete: false,
+            grpc: None,
             reply_code: None,
             connection: connection.clone(),
             error: None,
@@ -94,6 +98,7 @@ impl Run {
                 .extend(values.map(|value| (name.clone(), String::from_utf8_lossy(value.as_bytes()).into_owned())));
         }
         self.asked = (request.method.clone(), request.authority.clone(), request.path.clone());
+        self.grpc = request.grpc;
         self.held.request = request;
     }
 
@@ -116,8 +121,13 @@ impl Run {
         if self.error.is_none() {
             self.reply_code = reply.code().map(str::to_owned);
         }
-        let (status, headers, bytes) = reply.finish(self.api(), &self.id);
-        Answer::full(ResponseHead { status, headers }, bytes)
+        let finish = if self.grpc.is_some() { Reply::finish_grpc } else { Reply::finish };
+        let (status, headers, bytes) = finish(reply, self.api(), &self.id);
+        let head = ResponseHead { status, headers };
+        if self.grpc.is_some() && bytes.is_empty() {
+            return Answer { head, body: AnswerBody::Plain(Body::empty()) };
+        }
+        Answer::full(head, bytes)
     }
 
     /// The response, which holds this run until its last byte.
@@ -139,7 +149,10 @@ impl Run {
             self.held.stage = Stage::Streaming;
         }
         let body = match body {
-            AnswerBody::Plain(body) => ResponseBody::plain(body, framing_of(&headers).is_some(), self),
+            AnswerBody::Plain(body) => {
+                let streamed = self.grpc.is_some() || framing_of(&headers).is_some();
+                ResponseBody::plain(body, streamed, self)
+            }
             AnswerBody::Events(body, framing) => {
                 headers.remove(CONTENT_LENGTH);
                 ResponseBody::events(body, framing, self)
@@ -164,7 +177,8 @@ impl Run {
             (false, Some(route)) => route.config.total.unwrap_or(timeouts.total),
             (false, None) => timeouts.total,
         };
-        self.started + total.0
+        let asked = self.grpc.and_then(|grpc| grpc.timeout);
+        self.started + asked.map_or(total.0, |asked| asked.min(total.0))
     }
 
     fn chains_want_log(&self) -> bool {

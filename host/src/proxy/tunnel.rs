@@ -9,9 +9,10 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::attempt::{chosen, clean_response, outgoing};
+use super::attempt::{clean_response, outgoing};
 use super::gateway::Connection;
 use super::run::Run;
+use super::send::chosen;
 use super::wish::Wishes;
 use super::{Answer, AnswerBody};
 use crate::body::Body;

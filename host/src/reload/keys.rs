@@ -60,7 +60,7 @@ async fn refresh_keys(snapshot: &Snapshot, verifier: &Verifier) -> Result<(), St
     let entry = snapshot.upstreams.get(upstream).ok_or_else(|| format!("there is no upstream {upstream:?}"))?;
     let chosen = entry.upstream.pick(&Wish::default()).map_err(|error| error.to_string())?;
     let headers: HeaderMap = entry.upstream.headers.iter().cloned().collect();
-    let outgoing = Outgoing { method: Method::GET, target: path.clone(), authority: None, headers };
+    let outgoing = Outgoing { method: Method::GET, target: path.clone(), authority: None, headers, proxied: None };
     let fetched = tokio::time::timeout(PATIENCE, async {
         let sent = entry.upstream.send(chosen, outgoing, Body::empty(), None).await;
         let answer = sent.map_err(|failed| failed.error.to_string())?;

@@ -133,7 +133,7 @@ impl<'a> Registry<'a> {
         headers.insert(ACCEPT, HeaderValue::from_str(accept)?);
         headers.extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        let outgoing = Outgoing { method: Method::GET, target, authority: None, headers };
+        let outgoing = Outgoing { method: Method::GET, target, authority: None, headers, proxied: None };
         let upstream = Arc::new(upstream);
         upstream.resolve().await;
         let picked = upstream.pick(&Wish::default())?;

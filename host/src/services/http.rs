@@ -173,7 +173,7 @@ impl OutboundRequest {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         let picked = upstream.pick(&Wish::default())?;
-        let outgoing = Outgoing { method, target, authority: None, headers };
+        let outgoing = Outgoing { method, target, authority: None, headers, proxied: None };
         let sent = upstream.send(picked, outgoing, Body::full(body), None).await;
         let labels = AttemptLabels { upstream: upstream.name.to_string(), outcome: Answer::outcome(&sent) };
         metrics.upstream_attempts.get_or_create(&labels).inc();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
@@ -14,6 +15,8 @@ use crate::plugin::Policy;
 use crate::route::Matcher;
 use crate::telemetry::RouteLabels;
 
+/// Upstreams that a request may be sent on to.
+const FALLBACKS_MAX: usize = 8;
 /// Bytes of an answer of the gateway's own.
 const BODY_MAX: usize = 64 << 10;
 /// What one of the gateway's own answers is, unless it says otherwise.
@@ -64,10 +67,11 @@ impl Builder<'_> {
         let rewrite = config.rewrite.as_ref().map(|rewrite| Rewrite::parse(rewrite, &config.matches)).transpose();
         let rewrite = self.proved(place, "/rewrite", rewrite);
         let mirror = self.mirror(place, &config, upstreams);
+        let fallbacks = self.fallbacks(place, &config, upstreams);
         let labels = RouteLabels { route: config.name.clone() };
         let seconds = self.shared.metrics.request_seconds.get_or_create_owned(&labels);
         let name = config.name.as_str().into();
-        Some(Route { name, chain, action: action?, rewrite: rewrite?, mirror, seconds, config })
+        Some(Route { name, chain, action: action?, fallbacks, rewrite: rewrite?, mirror, seconds, config })
     }
 
     /// A route for clients with certificates must be reachable by one.
@@ -148,6 +152,33 @@ impl Builder<'_> {
             self.fault(format!("{}{below}", place.at), format!("{}: {message}", place.what));
         }
         None
+    }
+
+    fn fallbacks(&mut self, place: &Place, config: &RouteConfig, upstreams: &Upstreams) -> Vec<Arc<UpstreamEntry>> {
+        let Some(fallback) = &config.fallback else { return Vec::new() };
+        let body_max = self.config.bounds.buffered_body;
+        let mut fault = |below: &str, message: &str| {
+            self.fault(format!("{}/fallback{below}", place.at), format!("{}: {message}", place.what));
+        };
+        if config.upstream.is_none() {
+            fault("", "only requests for an upstream have a fallback");
+        }
+        if fallback.to.is_empty() || fallback.to.len() > FALLBACKS_MAX {
+            fault("/to", "a fallback has 1 to 8 upstreams");
+        }
+        if fallback.methods.iter().any(|method| Method::from_bytes(method.as_bytes()).is_err()) {
+            fault("/methods", "methods must be methods");
+        }
+        if fallback.statuses.iter().any(|status| !(400..600).contains(status)) {
+            fault("/statuses", "statuses must be from 400 to 599");
+        }
+        if fallback.body > body_max {
+            fault("/body", "it may be at most `bounds.buffered_body`");
+        }
+        let names = fallback.to.iter().enumerate();
+        let found = names
+            .filter_map(|(index, name)| self.upstream_named(place, &format!("/fallback/to/{index}"), name, upstreams));
+        found.collect()
     }
 
     fn mirror(&mut self, place: &Place, config: &RouteConfig, upstreams: &Upstreams) -> Option<Mirror> {

@@ -116,6 +116,8 @@ pub struct Metrics {
     pub upstream_attempts: Family<AttemptLabels, Counter>,
     /// Requests that were sent again.
     pub upstream_retries: Family<RetryLabels, Counter>,
+    /// Requests that were sent on to another upstream.
+    pub upstream_fallbacks: Family<RetryLabels, Counter>,
     /// Endpoints by state.
     pub upstream_endpoints: Family<EndpointLabels, Gauge>,
     /// Ejections of endpoints.
@@ -181,6 +183,7 @@ impl Default for Metrics {
             policy_seconds,
             upstream_attempts: Family::default(),
             upstream_retries: Family::default(),
+            upstream_fallbacks: Family::default(),
             upstream_endpoints: Family::default(),
             upstream_ejections: Family::default(),
             dns_lookups: Family::default(),
@@ -217,6 +220,7 @@ impl Metrics {
         registry.register("policy_seconds", "Time in policies", self.policy_seconds.clone());
         registry.register("upstream_attempts", "Attempts at upstreams", self.upstream_attempts.clone());
         registry.register("upstream_retries", "Requests sent again", self.upstream_retries.clone());
+        registry.register("upstream_fallbacks", "Requests sent on from another", self.upstream_fallbacks.clone());
         registry.register("upstream_endpoints", "Endpoints by state", self.upstream_endpoints.clone());
         registry.register("upstream_ejections", "Ejections of endpoints", self.upstream_ejections.clone());
         registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());

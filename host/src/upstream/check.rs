@@ -71,7 +71,7 @@ impl Upstream {
             }
         }
         let (target, authority) = (check.path.clone(), check.host.clone());
-        let outgoing = Outgoing { method: Method::GET, target, authority, headers };
+        let outgoing = Outgoing { method: Method::GET, target, authority, headers, proxied: None };
         let (status, ..) = self.exchange(endpoint, outgoing, Bytes::new()).await?;
         let fits =
             if check.statuses.is_empty() { status.is_success() } else { check.statuses.contains(&status.as_u16()) };
@@ -86,7 +86,7 @@ impl Upstream {
         let body = question(&check.service);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         let target = "/grpc.health.v1.Health/Check".to_owned();
-        let outgoing = Outgoing { method: Method::POST, target, authority: None, headers };
+        let outgoing = Outgoing { method: Method::POST, target, authority: None, headers, proxied: None };
         let (status, headers, answer) = self.exchange(endpoint, outgoing, body).await?;
         let wrong = |what: String| Err(Error::new(Reason::UpstreamBroken, what));
         if status != StatusCode::OK {

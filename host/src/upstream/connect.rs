@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
@@ -16,6 +16,7 @@ use super::endpoint::{Connection, Endpoint, Place, fault};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
 use crate::error::{Error, Reason};
+use crate::proxy_protocol::{self, Proxied};
 
 /// How long one address of several may take before the next one is tried as well.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -42,9 +43,9 @@ impl Place {
 
 impl Endpoint {
     /// A new connection of the protocol that is configured or that ALPN settles.
-    pub(super) async fn connect(self: &Arc<Self>) -> Result<Connection, Error> {
-        let (protocol, epoch) = (self.terms.protocol, self.pool.epoch());
-        let (stream, is_h2) = self.dial(protocol).await?;
+    pub(super) async fn connect(self: &Arc<Self>, proxied: Option<Proxied>, epoch: u64) -> Result<Connection, Error> {
+        let protocol = self.terms.protocol;
+        let (stream, is_h2) = self.dial(protocol, proxied).await?;
         if is_h2 || (self.tls.is_none() && protocol == UpstreamProtocol::Http2) {
             let sender = self.start_http2(stream).await?;
             self.pool.share(sender.clone(), epoch);
@@ -61,8 +62,11 @@ impl Endpoint {
     }
 
     /// A new HTTP/1.1 connection that may become a tunnel.
-    pub(super) async fn connect_for_upgrade(&self) -> Result<http1::SendRequest<Body>, Error> {
-        let (stream, _) = self.dial(UpstreamProtocol::Http1).await?;
+    pub(super) async fn connect_for_upgrade(
+        &self,
+        proxied: Option<Proxied>,
+    ) -> Result<http1::SendRequest<Body>, Error> {
+        let (stream, _) = self.dial(UpstreamProtocol::Http1, proxied).await?;
         let (sender, connection) =
             http1_builder().handshake(TokioIo::new(stream)).await.map_err(|error| fault(&error))?;
         tokio::spawn(async move {
@@ -93,13 +97,21 @@ impl Endpoint {
 
     /// Only connects, and closes again.
     pub(super) async fn knock(&self) -> Result<(), Error> {
-        self.dial(self.terms.protocol).await.map(drop)
+        self.dial(self.terms.protocol, None).await.map(drop)
     }
 
     /// A stream to the endpoint, and whether ALPN chose HTTP/2.
-    async fn dial(&self, protocol: UpstreamProtocol) -> Result<(Box<dyn Stream>, bool), Error> {
+    async fn dial(
+        &self,
+        protocol: UpstreamProtocol,
+        proxied: Option<Proxied>,
+    ) -> Result<(Box<dyn Stream>, bool), Error> {
         let dialled = tokio::time::timeout(self.terms.connect_timeout, async {
-            let stream = self.dial_any().await?;
+            let mut stream = self.dial_any().await?;
+            if let Some(version) = self.terms.proxy_protocol {
+                let header = proxy_protocol::encode(version, proxied);
+                stream.write_all(&header).await.map_err(|error| self.unreachable(&error))?;
+            }
             let Some((tls, name)) = &self.tls else { return Ok((stream, false)) };
             let config = match protocol {
                 UpstreamProtocol::Auto => &tls.any,

@@ -22,14 +22,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Outgoing;
 use super::check::Checks;
 use super::group::Admission;
-use super::pool::Pool;
+use super::pool::{NO_EPOCH, Pool};
 use super::site::Site;
 use super::standing::{Ejections, Standing, State};
 use super::tls::UpstreamTls;
 use crate::body::{Body, Release, Source};
 #[cfg(test)]
 use crate::config::{EndpointConfig, UpstreamConfig};
-use crate::config::{OutliersConfig, Resolution, UpstreamProtocol};
+use crate::config::{OutliersConfig, ProxyVersion, Resolution, UpstreamProtocol};
 use crate::error::{Blame, Error, Reason};
 use crate::telemetry::Metrics;
 
@@ -69,6 +69,7 @@ pub(super) struct Terms {
     pub(super) connect_timeout: Duration,
     pub(super) keep_alive: Duration,
     pub(super) idle_connections: usize,
+    pub(super) proxy_protocol: Option<ProxyVersion>,
     pub(super) outliers: OutliersConfig,
     pub(super) ejections: Arc<Ejections>,
     pub(super) metrics: Arc<Metrics>,
@@ -151,12 +152,16 @@ impl Endpoint {
         let mut message = (outgoing, body);
         let mut stale = 0;
         loop {
-            let epoch = self.pool.epoch();
-            let reused = (stale < STALE_MAX).then(|| self.reusable()).flatten();
+            // A connection that tells of one client serves no other.
+            let (is_shared, epoch) = match self.terms.proxy_protocol {
+                Some(_) => (false, NO_EPOCH),
+                None => (true, self.pool.epoch()),
+            };
+            let reused = (is_shared && stale < STALE_MAX).then(|| self.reusable()).flatten();
             let is_reused = reused.is_some();
             let connection = match reused {
                 Some(connection) => connection,
-                None => match self.connect().await {
+                None => match self.connect(message.0.proxied, epoch).await {
                     Ok(connection) => connection,
                     Err(error) => return Err(Failed::unsent(error, message)),
                 },
@@ -209,10 +214,11 @@ impl Endpoint {
 
     /// Asks for a WebSocket on a connection of its own.
     pub(super) async fn upgrade(self: &Arc<Self>, outgoing: Outgoing) -> Result<Response<Incoming>, Error> {
+        let proxied = outgoing.proxied;
         let mut request = self.http1_request((outgoing, Body::empty())).map_err(|failed| failed.error)?;
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let mut sender = self.connect_for_upgrade().await?;
+        let mut sender = self.connect_for_upgrade(proxied).await?;
         sender.send_request(request).await.map_err(|error| fault(&error))
     }
 
@@ -300,6 +306,12 @@ impl Failed {
         Box::new(Self::from(Error::new(Reason::Internal, what)))
     }
 
+    /// A request for which there was no endpoint.
+    #[must_use]
+    pub fn unplaced(error: Error, body: Body) -> Box<Self> {
+        Self::unsent(error, (Outgoing::default(), body))
+    }
+
     /// A request that did not go out.
     fn unsent(error: Error, message: (Outgoing, Body)) -> Box<Self> {
         Box::new(Self { error, unsent: Some(message), refused: false })
@@ -312,7 +324,7 @@ impl Failed {
             let host = headers.remove(HOST).and_then(|host| host.to_str().ok().map(str::to_owned));
             let authority = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str().to_owned()));
             let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
-            (Outgoing { method: parts.method, target, authority, headers }, body)
+            (Outgoing { method: parts.method, target, authority, headers, proxied: None }, body)
         });
         let mut error = fault(failed.error());
         if error.reason == Reason::UpstreamBroken {

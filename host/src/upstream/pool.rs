@@ -28,6 +28,9 @@ fn worker() -> usize {
     WORKER.get()
 }
 
+/// The epoch of connections that never come back.
+pub(super) const NO_EPOCH: u64 = u64::MAX;
+
 /// An HTTP/1.1 connection that nobody uses.
 type Idle = (Instant, http1::SendRequest<Body>);
 

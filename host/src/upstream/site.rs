@@ -151,6 +151,7 @@ impl Terms {
             connect_timeout: config.timeouts.connect.0,
             keep_alive: config.timeouts.keep_alive.0,
             idle_connections: config.idle_connections,
+            proxy_protocol: config.proxy_protocol,
             outliers: config.outliers.clone(),
             ejections: ejections.clone(),
             metrics: metrics.clone(),

@@ -94,7 +94,7 @@ impl Calls {
         for (name, value) in &upstream.headers {
             headers.insert(name.clone(), value.clone());
         }
-        let outgoing = Outgoing { method: parts.method, target, authority: None, headers };
+        let outgoing = Outgoing { method: parts.method, target, authority: None, headers, proxied: None };
         Ok(Call { upstream, outgoing, body, options, permit, metrics: self.metrics.clone() })
     }
 }
