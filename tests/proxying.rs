@@ -3,6 +3,7 @@
 mod actions;
 mod bodies;
 mod bounds;
+mod concurrency;
 mod drain;
 mod headers;
 mod identity;

@@ -126,6 +126,7 @@ impl Admin {
         let shared = &self.gateway.shared;
         shared.compiler.engine().observe(&shared.metrics);
         self.observe_endpoints();
+        self.gateway.snapshot.load().observe(&shared.metrics);
         let dropped = i64::try_from(self.gateway.access_log.dropped()).unwrap_or(i64::MAX);
         shared.metrics.access_log_dropped.set(dropped);
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

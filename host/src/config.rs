@@ -3,6 +3,7 @@
 mod action;
 mod balance;
 mod discovery;
+mod concurrency;
 mod fault;
 mod key;
 mod kv;
@@ -29,6 +30,7 @@ pub use action::{
     ShareConfig, SplitConfig, UpstreamChoice,
 };
 pub use balance::{AffinityConfig, BalanceConfig, Balancing, SubsetConfig, SubsetMiss};
+pub use concurrency::{ConcurrencyConfig, Priority};
 pub use discovery::{DnsConfig, EndpointConfig, Resolution};
 pub use fault::{Fault, Faults};
 pub use key::RequestKey;

@@ -87,6 +87,7 @@ reasons! {
     UpstreamBusy Upstream 503 "upstream-busy" "the service behind the gateway takes no more requests",
     UpstreamTimeout Upstream 504 "upstream-timeout" "the service behind the gateway did not answer in time",
     Overloaded Gateway 503 "overloaded" "the gateway is busy",
+    ConcurrencyLimited Gateway 503 "concurrency-limited" "too many requests are under way here",
     RewriteFailed Gateway 500 "rewrite-failed" "the gateway cannot rewrite the path of this request",
     Draining Gateway 503 "draining" "the gateway is shutting down",
     Timeout Gateway 504 "timeout" "the request took too long",

@@ -33,6 +33,7 @@ pub mod services;
 pub mod upstream;
 pub mod route;
 pub mod body;
+pub mod limiter;
 pub mod telemetry;
 pub mod proxy_protocol;
 pub mod grpc;

@@ -28,7 +28,7 @@ use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Peer, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
 use crate::plugin::{CallBody, Flow, Held, Phase};
 use crate::route::Candidate;
-use crate::snapshot::{Action, Route, Targets};
+use crate::snapshot::{Action, Route, Targets, UpstreamEntry};
 
 /// Serves one request: an answer always comes, and one log line.
 pub async fn serve(
@@ -132,12 +132,28 @@ async fn pass_on(
         Action::Respond(reply) => return answer_early(run, route, reply.clone(), route.chain.len()).await,
     };
     settle_target(run, route, targets)?;
+    admit(run, route).await?;
     let mut body = gathered.or_else(|| unread.take()).unwrap_or_default();
     if run.held.request.websocket {
         return tunnel::open(run, route, connection, upgrade).await;
     }
     mirror::start(run, route, &mut body);
     send::send(run, route, body).await
+}
+
+/// Waits for its turn on the route, if its requests at once are limited.
+async fn admit(run: &mut Run, route: &Route) -> Result<(), Error> {
+    let Some(limiter) = &route.limiter else { return Ok(()) };
+    run.route_permit = Some(limiter.enter(run.priority(), run.deadline(false)).await?);
+    Ok(())
+}
+
+/// Waits for its turn at an upstream, and leaves the one before.
+async fn admit_to(run: &mut Run, entry: &UpstreamEntry) -> Result<(), Error> {
+    run.upstream_permit = None;
+    let Some(limiter) = &entry.limiter else { return Ok(()) };
+    run.upstream_permit = Some(limiter.enter(run.priority(), run.deadline(false)).await?);
+    Ok(())
 }
 
 /// Where the request goes, and what is seen of it there, now that the route's chain is through.

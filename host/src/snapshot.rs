@@ -19,10 +19,11 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, ListenAddress, ListenerConfig, RouteConfig};
 use crate::exchange::Reply;
+use crate::limiter::Limiter;
 use crate::plugin::{Chain, Compiler, Component, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{KvStore, LimitStore, Secrets, Verifier};
-use crate::telemetry::Metrics;
+use crate::telemetry::{ConcurrencyLabels, Metrics};
 use crate::upstream::Upstream;
 
 pub use build::Inputs;
@@ -101,6 +102,8 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// Where copies go.
     pub mirror: Option<Mirror>,
+    /// How many of its requests may be under way.
+    pub limiter: Option<Arc<Limiter>>,
     /// Its requests' durations.
     pub seconds: Histogram,
 }
@@ -142,6 +145,26 @@ pub struct Mirror {
     pub slots: Arc<Semaphore>,
 }
 
+impl Snapshot {
+    /// Tells how many requests are under way and wait where that is limited.
+    pub fn observe(&self, metrics: &Metrics) {
+        metrics.concurrency.clear();
+        let tell = |scope, name: &Arc<str>, limiter: &Option<Arc<Limiter>>| {
+            let Some((running, waiting)) = limiter.as_ref().map(|limiter| limiter.counts()) else { return };
+            for (state, count) in [("running", running), ("waiting", waiting)] {
+                let labels = ConcurrencyLabels { scope, name: name.to_string(), state };
+                metrics.concurrency.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        };
+        for route in self.routes.iter() {
+            tell("route", &route.name, &route.limiter);
+        }
+        for entry in self.upstreams.values() {
+            tell("upstream", &entry.upstream.name, &entry.limiter);
+        }
+    }
+}
+
 impl Route {
     /// Where requests go; nowhere for one that the gateway answers itself.
     #[must_use]
@@ -168,6 +191,8 @@ pub struct UpstreamEntry {
     pub upstream: Arc<Upstream>,
     /// The chain that runs once an attempt.
     pub chain: Chain,
+    /// How many requests may be under way to it.
+    pub limiter: Option<Arc<Limiter>>,
 }
 
 /// Counts the snapshots that something still uses.

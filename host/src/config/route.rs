@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{MirrorConfig, RedirectConfig, RespondConfig, RewriteConfig, UpstreamChoice};
+use super::concurrency::{ConcurrencyConfig, Priority};
 use super::resilience::FallbackConfig;
 use super::value::{ByteCount, Period};
 
@@ -39,6 +40,16 @@ pub struct RouteConfig {
     /// A copy of requests for another upstream.
     #[serde(default)]
     pub mirror: Option<MirrorConfig>,
+    /// Requests at once, of all that the chain let pass to the upstream.
+    #[serde(default)]
+    pub concurrency: Option<ConcurrencyConfig>,
+    /// Which requests go first where not all can be served.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The name of metadata whose value, `low`, `normal` or `high`, is the priority in place of `priority` once the
+    /// route's chain is through.
+    #[serde(default)]
+    pub priority_from: Option<String>,
     /// The API whose shape errors take.
     #[serde(default)]
     pub api: Api,

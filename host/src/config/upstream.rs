@@ -22,6 +22,9 @@ pub struct UpstreamConfig {
     pub component: Option<ComponentConfig>,
     /// The chain that runs once an attempt, after the route's.
     pub policies: Vec<String>,
+    /// Requests at once, of all routes, without copies for a mirror and without policies' own calls. What gets no turn
+    /// goes on to another upstream where its route has a fallback on `connect`.
+    pub concurrency: Option<super::ConcurrencyConfig>,
     /// The protocol spoken to the endpoints.
     pub protocol: UpstreamProtocol,
     /// How one of the endpoints is chosen.
@@ -128,6 +131,7 @@ pub struct UpstreamTimeouts {
 impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
+            concurrency: None,
             endpoints: Vec::new(),
             component: None,
             policies: Vec::new(),

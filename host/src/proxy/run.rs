@@ -14,10 +14,11 @@ use super::body::ResponseBody;
 use super::gateway::{Connection, Gateway};
 use super::{Answer, AnswerBody};
 use crate::body::{Body, Progress};
-use crate::config::Api;
+use crate::config::{Api, Priority};
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Peer, Reply, Request, ResponseHead, Scalar, Stage};
 use crate::grpc::Grpc;
+use crate::limiter::Permit;
 use crate::plugin::{Held, Phase};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::{ReasonLabels, RequestLabels, rfc3339};
@@ -46,6 +47,10 @@ pub struct Run {
     pub(super) grpc: Option<Grpc>,
     /// The code of a policy's own reply.
     pub(super) reply_code: Option<String>,
+    /// What it holds of its route's requests at once, to the last byte of the response.
+    pub(super) route_permit: Option<Permit>,
+    /// What it holds of its upstream's.
+    pub(super) upstream_permit: Option<Permit>,
     connection: Arc<Connection>,
     error: Option<Error>,
     status: StatusCode,
@@ -79,6 +84,8 @@ impl Run {
             complete: false,
             grpc: None,
             reply_code: None,
+            route_permit: None,
+            upstream_permit: None,
             connection: connection.clone(),
             error: None,
             status: StatusCode::OK,
@@ -167,6 +174,16 @@ impl Run {
     /// The most bytes of a request body.
     pub(super) fn body_max(&self, route: &Route) -> u64 {
         route.config.body.unwrap_or(self.snapshot.config.bounds.body).0
+    }
+
+    /// How soon the request is turned away where not all can be served.
+    pub(super) fn priority(&self) -> Priority {
+        let Some(route) = &self.route else { return Priority::default() };
+        let named = route.config.priority_from.as_ref().and_then(|name| self.held.metadata(name));
+        match named {
+            Some(Scalar::Text(name)) => Priority::named(name).unwrap_or(route.config.priority),
+            _ => route.config.priority,
+        }
     }
 
     /// When the response must be over.

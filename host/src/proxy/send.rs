@@ -6,13 +6,13 @@ use super::attempt::{Attempt, attempt, receive};
 use super::retry::{Terms, Tried, Tries};
 use super::run::Run;
 use super::wish::Wishes;
-use super::{Answer, left};
+use super::{Answer, admit_to, left};
 use crate::body::{Body, Content, gather};
 use crate::error::{Error, Reason};
 use crate::exchange::Request;
 use crate::snapshot::{Route, UpstreamEntry};
 use crate::telemetry::RetryLabels;
-use crate::upstream;
+use crate::upstream::{self, Failed};
 
 /// The upstream that the request goes to.
 pub(super) fn chosen(run: &Run, route: &Route) -> Result<Arc<UpstreamEntry>, Error> {
@@ -68,6 +68,11 @@ async fn send_to(
     (mut body, original, wishes): (Body, Option<&Request>, &Wishes),
 ) -> Result<Outcome, Error> {
     let upstream = &entry.upstream;
+    if let Err(error) = admit_to(run, entry).await {
+        // As where no endpoint can be reached, another upstream may serve it.
+        let kept = body.in_memory();
+        return Ok(Outcome::Tried(Err(Failed::unplaced(error, body)), kept));
+    }
     let mut tries = Tries::new(upstream);
     loop {
         let kept = body.in_memory();

@@ -14,7 +14,7 @@ use super::gateway::Connection;
 use super::run::Run;
 use super::send::chosen;
 use super::wish::Wishes;
-use super::{Answer, AnswerBody};
+use super::{Answer, AnswerBody, admit_to};
 use crate::body::Body;
 use crate::error::{Error, Reason};
 use crate::exchange::{ResponseHead, Stage};
@@ -30,6 +30,7 @@ pub(super) async fn open(
 ) -> Result<Answer, Error> {
     let client = upgrade.ok_or(Reason::UpgradeRefused)?;
     let entry = chosen(run, route)?;
+    admit_to(run, &entry).await?;
     run.held.attempt += 1;
     let wishes = Wishes::of(&run.held, &entry.upstream);
     let picked = entry.upstream.pick(&wishes.wish(&[]))?;
@@ -61,7 +62,9 @@ pub(super) async fn open(
     connection.tunnel.store(true, Ordering::Relaxed);
     let until = run.deadline(true);
     let (connection, gateway) = (connection.clone(), run.gateway.clone());
+    let permits = (run.route_permit.take(), run.upstream_permit.take());
     tokio::spawn(async move {
+        let _permits = permits;
         // The tunnel counts as a request under way, so that drain waits for it.
         connection.in_flight.fetch_add(1, Ordering::Relaxed);
         gateway.shared.metrics.in_flight.inc();

@@ -10,6 +10,7 @@ use super::powers::Powers;
 use super::tls::listener_tls;
 use super::{Listener, ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
 use crate::config::{Config, Document, Faults, KeySource, ListenAddress, SecretConfig, VerifierConfig, unknown};
+use crate::limiter::Limiter;
 use crate::plugin::{Chain, Policy, SharedPlugin};
 use crate::route::Table;
 use crate::services::{KeySet, Secret, Secrets, Verifier};
@@ -278,7 +279,10 @@ impl Builder<'_> {
         for (name, upstream) in endpoints {
             let names = upstream.config.policies.clone();
             let chain = self.chain(&format!("/upstreams/{name}"), &format!("upstream {name:?}"), &names, policies);
-            entries.insert(name, Arc::new(UpstreamEntry { upstream, chain }));
+            let before = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(&name));
+            let before = before.and_then(|before| before.limiter.as_ref());
+            let limiter = Limiter::carry(upstream.config.concurrency.as_ref(), before);
+            entries.insert(name, Arc::new(UpstreamEntry { upstream, chain, limiter }));
         }
         entries
     }

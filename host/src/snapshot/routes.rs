@@ -11,6 +11,7 @@ use super::build::Builder;
 use super::{Action, Mirror, Redirect, Rewrite, Route, Split, Targets, UpstreamEntry};
 use crate::config::{ClientAuth, RespondConfig, RouteConfig, UpstreamChoice, unknown};
 use crate::exchange::{Reply, ReplyBody, is_owned, is_trust_domain};
+use crate::limiter::Limiter;
 use crate::plugin::Policy;
 use crate::route::Matcher;
 use crate::telemetry::RouteLabels;
@@ -39,6 +40,12 @@ impl Builder<'_> {
     ) -> Vec<(Matcher, Arc<Route>)> {
         let mut routes = Vec::new();
         let mut names = BTreeSet::new();
+        let before: BTreeMap<&str, &Arc<Limiter>> = match &self.inputs.previous {
+            Some(previous) => {
+                previous.routes.iter().filter_map(|route| Some((&*route.name, route.limiter.as_ref()?))).collect()
+            }
+            None => BTreeMap::new(),
+        };
         for (index, config) in self.config.routes.clone().into_iter().enumerate() {
             let place = Place { at: format!("/routes/{index}"), what: format!("route {:?}", config.name) };
             if !names.insert(config.name.clone()) {
@@ -47,7 +54,9 @@ impl Builder<'_> {
             let matcher = Matcher::parse(&config.matches);
             let matcher = self.proved(&place, "/match", matcher);
             let route = self.route(&place, config, policies, upstreams);
-            if let (Some(matcher), Some(route)) = (matcher, route) {
+            if let (Some(matcher), Some(mut route)) = (matcher, route) {
+                let before = before.get(&*route.name).copied();
+                route.limiter = Limiter::carry(route.config.concurrency.as_ref(), before);
                 routes.push((matcher, Arc::new(route)));
             }
         }
@@ -71,7 +80,8 @@ impl Builder<'_> {
         let labels = RouteLabels { route: config.name.clone() };
         let seconds = self.shared.metrics.request_seconds.get_or_create_owned(&labels);
         let name = config.name.as_str().into();
-        Some(Route { name, chain, action: action?, fallbacks, rewrite: rewrite?, mirror, seconds, config })
+        let limiter = None;
+        Some(Route { name, chain, action: action?, fallbacks, rewrite: rewrite?, mirror, limiter, seconds, config })
     }
 
     /// A route for clients with certificates must be reachable by one.

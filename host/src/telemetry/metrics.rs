@@ -57,6 +57,17 @@ pub struct AttemptLabels {
     pub outcome: &'static str,
 }
 
+/// Requests at once where that is limited.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConcurrencyLabels {
+    /// `route` or `upstream`.
+    pub scope: &'static str,
+    /// Its name.
+    pub name: String,
+    /// `running` or `waiting`.
+    pub state: &'static str,
+}
+
 /// Endpoints of an upstream in a state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndpointLabels {
@@ -126,6 +137,8 @@ pub struct Metrics {
     pub dns_lookups: Family<LookupLabels, Counter>,
     /// Copies of requests, by what came of them.
     pub mirrored_requests: Family<AttemptLabels, Counter>,
+    /// Requests at once where that is limited; set when somebody asks.
+    pub concurrency: Family<ConcurrencyLabels, Gauge>,
     /// Instances of components that serve now.
     pub component_instances: Family<UpstreamLabels, Gauge>,
     /// CPU time of components.
@@ -187,6 +200,7 @@ impl Default for Metrics {
             upstream_endpoints: Family::default(),
             upstream_ejections: Family::default(),
             dns_lookups: Family::default(),
+            concurrency: Family::default(),
             mirrored_requests: Family::default(),
             component_instances: Family::default(),
             component_cpu_seconds: Family::default(),
@@ -224,6 +238,7 @@ impl Metrics {
         registry.register("upstream_endpoints", "Endpoints by state", self.upstream_endpoints.clone());
         registry.register("upstream_ejections", "Ejections of endpoints", self.upstream_ejections.clone());
         registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());
+        registry.register("concurrency", "Requests under way and waiting where limited", self.concurrency.clone());
         registry.register("mirrored_requests", "Copies of requests by outcome", self.mirrored_requests.clone());
         registry.register("component_instances", "Component instances serving", self.component_instances.clone());
         registry.register("component_cpu_seconds", "CPU time of components", self.component_cpu_seconds.clone());
