@@ -14,6 +14,7 @@ mod languages;
 mod listeners;
 mod mock;
 mod paths;
+mod overload;
 mod policies;
 mod preview1;
 mod provenance;

@@ -105,6 +105,7 @@ impl Admin {
             (&Method::GET, "/metrics") => self.metrics(),
             (&Method::GET, "/status") => {
                 let mut status = json!(self.status());
+                status["overload"] = json!(self.gateway.pressure());
                 status["upgrade_failure"] = json!(self.upgrader.failure());
                 document(StatusCode::OK, &status)
             }
@@ -124,6 +125,7 @@ impl Admin {
 
     fn metrics(&self) -> Answer {
         let shared = &self.gateway.shared;
+        self.gateway.pressure().tell(&shared.metrics);
         shared.compiler.engine().observe(&shared.metrics);
         self.observe_endpoints();
         self.gateway.snapshot.load().observe(&shared.metrics);

@@ -10,6 +10,6 @@ mod stream;
 pub use content::Content;
 pub use copy::Copied;
 pub use events::{Event, Framer, Framing, write_event};
-pub use gather::gather;
+pub use gather::{gather, gather_apart, hold};
 pub use json::{JsonBounds, JsonFault};
 pub use stream::{Body, Kind, Limited, Progress, Release, Source};

@@ -9,6 +9,7 @@ mod key;
 mod kv;
 mod limits;
 mod listener;
+mod overload;
 mod plugins;
 mod policy;
 mod provenance;
@@ -40,6 +41,7 @@ pub use listener::{
     CertificateConfig, ClientAuth, CrlScope, ListenAddress, ListenerConfig, ListenerTlsConfig, ProxyProtocolConfig,
     ProxyProtocolOthers, TlsVersion,
 };
+pub use overload::OverloadConfig;
 pub use plugins::{CompilerConfig, LayoutConfig, PluginsConfig, QuarantineConfig, RegistryConfig, SourceConfig};
 pub use policy::{
     Algorithm, FailureMode, Grants, Isolation, JobConfig, KeySource, PolicyConfig, PolicyLimits, SecretConfig,
@@ -74,6 +76,8 @@ pub struct Config {
     pub timeouts: TimeoutsConfig,
     /// What a client may use.
     pub bounds: BoundsConfig,
+    /// What is done before memory, connections or room for bodies run out.
+    pub overload: OverloadConfig,
     /// Policies by name: configured uses of plugins.
     pub policies: BTreeMap<String, PolicyConfig>,
     /// Rate buckets by name, shared by every policy that names one.

@@ -34,6 +34,7 @@ pub mod upstream;
 pub mod route;
 pub mod body;
 pub mod limiter;
+pub mod overload;
 pub mod telemetry;
 pub mod proxy_protocol;
 pub mod grpc;

@@ -23,7 +23,8 @@ pub use body::{BodyState, ResponseBody};
 pub use gateway::{Connection, Gateway};
 pub use run::Run;
 
-use crate::body::{Body, gather};
+use crate::body::{Body, gather, gather_apart, hold};
+use crate::config::Priority;
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, Peer, Reply, Request as Canonical, ResponseHead, canonical, error_reply, is_trailer};
 use crate::plugin::{CallBody, Flow, Held, Phase};
@@ -46,15 +47,16 @@ pub async fn serve(
         Err(error) => refuse(&mut run, error).await,
     };
     if let Some(body) = unread.filter(|_| !expects) {
-        discard(body).await;
+        // There is little time for those that are turned away for want of it.
+        discard(body, if run.is_overloaded() { DISCARDED_FOR / 20 } else { DISCARDED_FOR }).await;
     }
     run.respond(answer)
 }
 
 /// Reads the rest of a request that has its answer, if it is short. Else HTTP/1.1 loses its connection, and HTTP/2 the
 /// stream (RFC 9113 §8.1): a hundred of those, and the connection is closed on every stream of it.
-async fn discard(body: Body) {
-    let read = tokio::time::timeout(DISCARDED_FOR, gather(body, DISCARDED_MAX, Reason::BodyTooLarge)).await;
+async fn discard(body: Body, patience: Duration) {
+    let read = tokio::time::timeout(patience, gather_apart(body, DISCARDED_MAX, Reason::BodyTooLarge)).await;
     if !matches!(read, Ok(Ok(_))) {
         tracing::debug!("an early answer leaves a request unread");
     }
@@ -84,12 +86,19 @@ async fn handle(
     unread: &mut Option<Body>,
 ) -> Result<Answer, Error> {
     connection.refusal()?;
+    let measures = run.gateway.look(&run.snapshot.config);
+    if measures.refuse {
+        return Err(Error::new(Reason::Overloaded, "memory is at its bound"));
+    }
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let snapshot = run.snapshot.clone();
     let config = &snapshot.config;
     let request = canonical(parts, &connection.peer, &config.trusted_proxies, &config.bounds)?;
     run.accept(request);
     let route = find_route(run)?;
+    if measures.shed && route.config.priority_from.is_none() {
+        shed(route.config.priority)?;
+    }
     let body_max = run.body_max(&route);
     if run.held.request.content_length.is_some_and(|length| length > body_max) {
         return Err(Reason::BodyTooLarge.into());
@@ -121,7 +130,7 @@ async fn pass_on(
         if let Flow::Answer(reply, by) = route.chain.on_request_body(&mut run.held, &mut content).await? {
             return answer_early(run, route, *reply, by).await;
         }
-        gathered = Some(keep_request_body(run, content));
+        gathered = Some(keep_request_body(run, content)?);
     }
     let targets = match &route.action {
         Action::Upstream(targets) => targets,
@@ -143,6 +152,9 @@ async fn pass_on(
 
 /// Waits for its turn on the route, if its requests at once are limited.
 async fn admit(run: &mut Run, route: &Route) -> Result<(), Error> {
+    if run.gateway.overload.measures().shed {
+        shed(run.priority())?;
+    }
     let Some(limiter) = &route.limiter else { return Ok(()) };
     run.route_permit = Some(limiter.enter(run.priority(), run.deadline(false)).await?);
     Ok(())
@@ -154,6 +166,14 @@ async fn admit_to(run: &mut Run, entry: &UpstreamEntry) -> Result<(), Error> {
     let Some(limiter) = &entry.limiter else { return Ok(()) };
     run.upstream_permit = Some(limiter.enter(run.priority(), run.deadline(false)).await?);
     Ok(())
+}
+
+/// Turns requests of low priority away.
+fn shed(priority: Priority) -> Result<(), Error> {
+    match priority {
+        Priority::Low => Err(Error::new(Reason::Overloaded, "requests of low priority are turned away")),
+        Priority::Normal | Priority::High => Ok(()),
+    }
 }
 
 /// Where the request goes, and what is seen of it there, now that the route's chain is through.
@@ -230,12 +250,13 @@ async fn gather_request(run: &Run, body: Body, chain: &crate::plugin::Chain, max
     Ok(CallBody { content, max: usize::try_from(max).unwrap_or(usize::MAX), encoded, changed: false })
 }
 
-fn keep_request_body(run: &mut Run, content: CallBody) -> Body {
-    if content.changed {
+fn keep_request_body(run: &mut Run, mut body: CallBody) -> Result<Body, Error> {
+    if body.changed {
         run.held.request.headers.remove(http::header::CONTENT_ENCODING);
+        body.content = hold(body.content)?;
     }
-    run.held.request.content_length = Some(content.content.bytes().len() as u64);
-    Body::full(content.content)
+    run.held.request.content_length = Some(body.content.bytes().len() as u64);
+    Ok(Body::full(body.content))
 }
 
 /// A reply that was made before any upstream was called: the policies before it see it on its way out.

@@ -8,8 +8,8 @@ mod policy_metrics;
 pub use access_log::AccessLog;
 pub use logging::{LogFormat, start_logging};
 pub use metrics::{
-    AttemptLabels, CallLabels, ConcurrencyLabels, EndpointLabels, LookupLabels, Metrics, ReasonLabels, ReloadLabels,
-    RequestLabels, RetryLabels, RouteLabels, UpstreamLabels,
+    AttemptLabels, CallLabels, ConcurrencyLabels, EndpointLabels, LookupLabels, MeasureLabels, Metrics, ReasonLabels,
+    ReloadLabels, RequestLabels, RetryLabels, RouteLabels, UpstreamLabels,
 };
 pub use policy_metrics::PolicyMetrics;
 

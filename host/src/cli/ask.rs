@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::check::FAULTY;
 use super::{AskArgs, Format, print};
-use crate::body::{Body, gather};
+use crate::body::{Body, gather_apart};
 use crate::error::Reason;
 
 /// Compiling a large plugin takes seconds, a successor with many of them minutes.
@@ -113,7 +113,7 @@ fn ask(args: &AskArgs, method: Method, path: &str) -> anyhow::Result<(StatusCode
         let answer = tokio::time::timeout(PATIENCE, sender.send_request(request.body(Empty::<Bytes>::new())?)).await;
         let (parts, body) = answer.context("the gateway does not answer")??.into_parts();
         let body =
-            gather(Body::from_upstream(body, PATIENCE, None), ANSWER_BYTES_MAX, Reason::UpstreamTooLarge).await?;
+            gather_apart(Body::from_upstream(body, PATIENCE, None), ANSWER_BYTES_MAX, Reason::UpstreamTooLarge).await?;
         let Ok(answer) = serde_json::from_slice(body.bytes()) else {
             bail!("{} is no gateway: it answered {}", args.admin, parts.status);
         };

@@ -14,7 +14,7 @@ use super::retry::{Tried, Tries};
 use super::run::{REQUEST_ID, Run};
 use super::wish::Wishes;
 use super::{Answer, AnswerBody, gather_request, keep_request_body, left, see_out};
-use crate::body::{Body, Framing, Release, Source, gather};
+use crate::body::{Body, Framing, Release, Source, gather, hold};
 use crate::error::{Error, Reason};
 use crate::exchange::{Exchange, FORWARDED_CLIENT_CERT, ResponseHead, Stage, announced_trailers, is_owned, is_trailer};
 use crate::grpc;
@@ -62,7 +62,7 @@ pub(super) async fn attempt(
             let answer = run.reply(*reply);
             return see_out(run, route, answer, route.chain.len()).await.map(Attempt::Answered);
         }
-        body = keep_request_body(run, content);
+        body = keep_request_body(run, content)?;
     }
     let mut outgoing = outgoing(&run.held, entry, &body);
     if [chain, &route.chain].iter().any(|chain| chain.has(Phase::OnResponseBody) || chain.has(Phase::OnEvent)) {
@@ -210,6 +210,7 @@ async fn response_body(run: &mut Run, route: &Arc<Route>, entry: &UpstreamEntry,
     let mut head = take_head(run)?;
     if content.changed {
         head.headers.remove(CONTENT_ENCODING);
+        content.content = hold(content.content)?;
     }
     Ok(Answer::full(head, content.content.into_bytes()))
 }

@@ -8,8 +8,10 @@ use aws_lc_rs::rand;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::exchange::Peer;
+use crate::overload::{Connections, Measures, Overload, Pressure};
 use crate::snapshot::{Shared, Snapshot};
 use crate::telemetry::AccessLog;
 
@@ -24,6 +26,8 @@ pub struct Gateway {
     pub access_log: AccessLog,
     /// Whether it is shutting down.
     pub draining: AtomicBool,
+    /// How near the process is to its bounds.
+    pub overload: Overload,
     ids: Ids,
 }
 
@@ -45,6 +49,8 @@ pub struct Connection {
     pub tunnel: AtomicBool,
     /// Told when its tunnel is over.
     tunnel_over: Notify,
+    /// Told when it is to take no more requests.
+    retired: Notify,
     /// Requests that hyper has handed over.
     served: AtomicU64,
     /// The request, counted from 0, that could not be read, and why.
@@ -60,8 +66,26 @@ impl Gateway {
             shared,
             access_log,
             draining: AtomicBool::new(false),
+            overload: Overload::default(),
             ids: Ids::default(),
         }
+    }
+
+    /// What is to be done about the load now.
+    pub fn look(&self, config: &Config) -> Measures {
+        self.overload.look(&config.overload, config.bounds.buffered_body.0, self.connections(config))
+    }
+
+    /// How near the process is to its bounds.
+    pub fn pressure(&self) -> Pressure {
+        let snapshot = self.snapshot.load();
+        let config = &snapshot.config;
+        self.overload.pressure(&config.overload, config.bounds.buffered_body.0, self.connections(config))
+    }
+
+    fn connections(&self, config: &Config) -> Connections {
+        let open = u64::try_from(self.shared.metrics.connections.get()).unwrap_or(0);
+        (open, config.bounds.connections as u64)
     }
 
     /// An id that no other request has.
@@ -91,6 +115,7 @@ impl Connection {
             in_flight: AtomicUsize::new(0),
             tunnel: AtomicBool::new(false),
             tunnel_over: Notify::new(),
+            retired: Notify::new(),
             served: AtomicU64::new(0),
             refusal: Mutex::new(None),
         }
@@ -101,6 +126,16 @@ impl Connection {
         if self.tunnel.load(Ordering::Relaxed) {
             self.tunnel_over.notified().await;
         }
+    }
+
+    /// Waits until it is to take no more requests.
+    pub async fn is_retired(&self) {
+        self.retired.notified().await;
+    }
+
+    /// Says that it is to take no more requests.
+    pub(super) fn retire(&self) {
+        self.retired.notify_one();
     }
 
     /// Ends a tunnel.

@@ -113,6 +113,11 @@ impl Run {
         self.request_bytes = body.watch();
     }
 
+    /// Whether the gateway refused for its own sake.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.reason == Reason::Overloaded)
+    }
+
     pub(super) fn fail(&mut self, error: Error) {
         let labels = ReasonLabels { blame: error.reason.blame().word(), reason: error.reason.code() };
         self.gateway.shared.metrics.errors.get_or_create(&labels).inc();
@@ -146,11 +151,15 @@ impl Run {
             headers.insert(REQUEST_ID, id);
         }
         let spoilt = self.error.as_ref().is_some_and(|error| error.reason.spoils_connection());
-        let ends = spoilt || self.gateway.draining.load(Ordering::Relaxed);
+        let closes = self.gateway.overload.measures().close;
+        let ends = spoilt || closes || self.gateway.draining.load(Ordering::Relaxed);
         // A connection that becomes a tunnel has its own end.
         let is_tunnel = status == StatusCode::SWITCHING_PROTOCOLS;
         if ends && !is_tunnel && self.held.request.version < http::Version::HTTP_2 {
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if closes {
+            self.connection.retire();
         }
         if self.held.is_here() {
             self.held.stage = Stage::Streaming;

@@ -10,6 +10,7 @@ use super::{Answer, admit_to, left};
 use crate::body::{Body, Content, gather};
 use crate::error::{Error, Reason};
 use crate::exchange::Request;
+use crate::overload::Hold;
 use crate::snapshot::{Route, UpstreamEntry};
 use crate::telemetry::RetryLabels;
 use crate::upstream::{self, Failed};
@@ -91,7 +92,7 @@ async fn send_to(
     }
 }
 
-/// Holds a body that may have to be sent again, if it is small enough.
+/// Holds a body that may have to be sent again, if it is small enough and finds room.
 async fn keep(run: &Run, route: &Route, entry: &UpstreamEntry, body: Body) -> Result<Body, Error> {
     let retries = &entry.upstream.config.retries;
     let method = run.held.request.method.as_str();
@@ -105,7 +106,9 @@ async fn keep(run: &Run, route: &Route, entry: &UpstreamEntry, body: Body) -> Re
     }
     let length = run.held.request.content_length.filter(|length| max.is_some_and(|max| *length <= max));
     match length {
-        Some(length) if body.in_memory().is_none() => gather(body, length, Reason::BodyTooLarge).await.map(Body::full),
+        Some(length) if body.in_memory().is_none() && Hold::check(length).is_ok() => {
+            gather(body, length, Reason::BodyTooLarge).await.map(Body::full)
+        }
         _ => Ok(body),
     }
 }

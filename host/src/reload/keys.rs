@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::body::{Body, gather};
+use crate::body::{Body, gather_apart};
 use crate::config::KeySource;
 use crate::error::Reason;
 use crate::proxy::Gateway;
@@ -68,7 +68,7 @@ async fn refresh_keys(snapshot: &Snapshot, verifier: &Verifier) -> Result<(), St
             return Err(format!("{upstream:?} answered {}", answer.response.status()));
         }
         let body = Body::from_upstream(answer.response.into_body(), PATIENCE, answer.release);
-        gather(body, JWKS_BYTES_MAX, Reason::UpstreamTooLarge).await.map_err(|error| error.to_string())
+        gather_apart(body, JWKS_BYTES_MAX, Reason::UpstreamTooLarge).await.map_err(|error| error.to_string())
     });
     let bytes = fetched.await.map_err(|_| format!("{upstream:?} took too long"))??;
     verifier.replace_keys(KeySet::from_jwks(bytes.bytes())?);

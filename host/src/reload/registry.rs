@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Deserialize;
 
 use super::image::{MANIFEST, MANIFEST_MAX};
-use crate::body::{Body, gather};
+use crate::body::{Body, gather_apart};
 use crate::config::{Digest, EndpointConfig, RegistryConfig, UpstreamConfig, UpstreamProtocol};
 use crate::error::{Error, Reason};
 use crate::telemetry::Metrics;
@@ -181,7 +181,7 @@ async fn read(answer: Answer, max: u64) -> anyhow::Result<Bytes> {
         bail!("answered {}", response.status());
     }
     let body = Body::from_upstream(response.into_body(), IDLE, release);
-    let gathered = gather(body, max, Reason::UpstreamTooLarge).await;
+    let gathered = gather_apart(body, max, Reason::UpstreamTooLarge).await;
     gathered.map(crate::body::Content::into_bytes).map_err(|error| match error.reason {
         Reason::UpstreamTooLarge => anyhow::anyhow!("is larger than {max} bytes"),
         _ => error.into(),

@@ -180,7 +180,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         async move { Ok(serving.await) }
     });
     if is_h2 {
-        speak_http2(service, terms, guard, draining).await;
+        speak_http2(service, terms, guard, (&connection, draining)).await;
     } else {
         speak_http1(service, terms, guard, (&connection, draining)).await;
         connection.tunnel_is_over().await;
@@ -264,7 +264,7 @@ async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     service: impl Serving,
     Terms { timeouts, bounds }: Terms,
     guard: Guard<S>,
-    mut draining: watch::Receiver<bool>,
+    (connection, mut draining): (&Connection, watch::Receiver<bool>),
 ) {
     let mut builder = http2::Builder::new(StallExecutor { stall: timeouts.write_stall.0 });
     builder
@@ -280,5 +280,11 @@ async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .keep_alive_timeout(Duration::from_secs(10));
     let serving = pin!(builder.serve_connection(TokioIo::new(guard), service));
     // RFC 9113 §6.8: a GOAWAY that refuses nothing, a PING, and only after its answer one that names the last stream.
-    to_the_end(serving, |serving| serving.graceful_shutdown(), drained(&mut draining)).await;
+    let time = async {
+        tokio::select! {
+            () = drained(&mut draining) => {}
+            () = connection.is_retired() => {}
+        }
+    };
+    to_the_end(serving, |serving| serving.graceful_shutdown(), time).await;
 }

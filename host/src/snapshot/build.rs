@@ -9,7 +9,9 @@ use std::time::SystemTime;
 use super::powers::Powers;
 use super::tls::listener_tls;
 use super::{Listener, ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
-use crate::config::{Config, Document, Faults, KeySource, ListenAddress, SecretConfig, VerifierConfig, unknown};
+use crate::config::{
+    Config, Document, Faults, KeySource, ListenAddress, OverloadConfig, SecretConfig, VerifierConfig, unknown,
+};
 use crate::limiter::Limiter;
 use crate::plugin::{Chain, Policy, SharedPlugin};
 use crate::route::Table;
@@ -326,6 +328,13 @@ impl Builder<'_> {
         }
         if self.config.bounds.buffered_body.0 > 64 << 20 {
             self.fault("/bounds/buffered_body", "buffered_body must be at most 64MiB");
+        }
+        let OverloadConfig { bodies, shed_from, close_from, refuse_from, .. } = self.config.overload;
+        if bodies.is_some_and(|bodies| bodies < self.config.bounds.buffered_body) {
+            self.fault("/overload/bodies", "bodies must be at least `bounds.buffered_body`");
+        }
+        if shed_from > close_from || close_from > refuse_from {
+            self.fault("/overload", "`shed_from`, `close_from` and `refuse_from` must stand in this order");
         }
         for name in self.config.policies.keys().filter(|name| name.is_empty()).cloned().collect::<Vec<_>>() {
             self.fault(format!("/policies/{name}"), "a policy needs a name");

@@ -57,6 +57,13 @@ pub struct AttemptLabels {
     pub outcome: &'static str,
 }
 
+/// A measure against overload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MeasureLabels {
+    /// `shed`, `close` or `refuse`.
+    pub measure: &'static str,
+}
+
 /// Requests at once where that is limited.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConcurrencyLabels {
@@ -139,6 +146,16 @@ pub struct Metrics {
     pub mirrored_requests: Family<AttemptLabels, Counter>,
     /// Requests at once where that is limited; set when somebody asks.
     pub concurrency: Family<ConcurrencyLabels, Gauge>,
+    /// Resident memory of the process, and its bound; set when somebody asks, as the next three are.
+    pub resident_bytes: Gauge<f64, AtomicU64>,
+    /// The bound of resident memory.
+    pub resident_bytes_max: Gauge<f64, AtomicU64>,
+    /// Bodies held in memory.
+    pub body_bytes: Gauge<f64, AtomicU64>,
+    /// The bound of bodies held in memory.
+    pub body_bytes_max: Gauge<f64, AtomicU64>,
+    /// Whether a measure against overload is on.
+    pub overload: Family<MeasureLabels, Gauge>,
     /// Instances of components that serve now.
     pub component_instances: Family<UpstreamLabels, Gauge>,
     /// CPU time of components.
@@ -202,6 +219,11 @@ impl Default for Metrics {
             dns_lookups: Family::default(),
             concurrency: Family::default(),
             mirrored_requests: Family::default(),
+            resident_bytes: Gauge::default(),
+            resident_bytes_max: Gauge::default(),
+            body_bytes: Gauge::default(),
+            body_bytes_max: Gauge::default(),
+            overload: Family::default(),
             component_instances: Family::default(),
             component_cpu_seconds: Family::default(),
             upstream_connections: Counter::default(),
@@ -240,6 +262,11 @@ impl Metrics {
         registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());
         registry.register("concurrency", "Requests under way and waiting where limited", self.concurrency.clone());
         registry.register("mirrored_requests", "Copies of requests by outcome", self.mirrored_requests.clone());
+        registry.register("resident_bytes", "Resident memory", self.resident_bytes.clone());
+        registry.register("resident_bytes_max", "The bound of resident memory", self.resident_bytes_max.clone());
+        registry.register("body_bytes", "Bodies held in memory", self.body_bytes.clone());
+        registry.register("body_bytes_max", "The bound of bodies held", self.body_bytes_max.clone());
+        registry.register("overload", "1 if a measure against overload is on", self.overload.clone());
         registry.register("component_instances", "Component instances serving", self.component_instances.clone());
         registry.register("component_cpu_seconds", "CPU time of components", self.component_cpu_seconds.clone());
         registry.register("upstream_connections", "New upstream connections", self.upstream_connections.clone());

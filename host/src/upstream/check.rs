@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::{Outgoing, Upstream};
-use crate::body::{Body, gather};
+use crate::body::{Body, gather_apart};
 use crate::config::{GrpcCheck, HealthCheck, HealthConfig, HttpCheck};
 use crate::error::{Error, Reason};
 
@@ -119,7 +119,7 @@ impl Upstream {
         let (response, release) = endpoint.send(outgoing, Body::full(body)).await?.into_response(endpoint);
         let (parts, source) = response.into_parts();
         let body = Body::from_upstream(source, self.config.timeouts.idle.0, Some(release));
-        let bytes = gather(body, ANSWER_MAX, Reason::UpstreamTooLarge).await?.into_bytes();
+        let bytes = gather_apart(body, ANSWER_MAX, Reason::UpstreamTooLarge).await?.into_bytes();
         Ok((parts.status, parts.headers, bytes))
     }
 }
