@@ -4,6 +4,7 @@ mod faulty;
 mod files;
 mod load;
 mod memory;
+mod restart;
 mod swaps;
 
 use std::path::Path;

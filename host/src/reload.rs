@@ -5,7 +5,9 @@ mod files;
 mod image;
 mod jobs;
 mod keys;
+mod last_good;
 mod load;
+mod named;
 mod quarantine;
 mod registry;
 mod signature;
@@ -112,6 +114,17 @@ struct Reloader {
     runtime: tokio::runtime::Handle,
 }
 
+/// What was read at the start.
+#[derive(Debug)]
+pub struct Start {
+    /// What reads on.
+    pub loader: Loader,
+    /// What it read. Faults in it are those for which something else serves.
+    pub loaded: Loaded,
+    /// What serves is the last good configuration of an earlier run, kept then.
+    pub restored: Option<String>,
+}
+
 /// Starts looking for changes.
 ///
 /// # Errors
@@ -119,15 +132,23 @@ struct Reloader {
 pub fn start(
     gateway: Arc<Gateway>,
     server: Arc<Server>,
-    loader: Loader,
-    loaded: &Loaded,
+    Start { mut loader, loaded, restored }: Start,
     runtime: &tokio::runtime::Handle,
 ) -> anyhow::Result<ReloadHandle> {
     let (asks, asked) = mpsc::channel();
-    let status = Arc::new(Mutex::new(Status::of(&gateway.snapshot.load(), loaded, None)));
+    let mut status = Status::of(&gateway.snapshot.load(), &loaded, None);
+    status.last_error = status.carry(loaded.result.as_ref().err().map(|faults| faults.0.clone()));
+    if restored.is_none() {
+        loader.keep(Some(&loaded));
+    }
+    gateway.shared.metrics.reload_fresh.set(i64::from(restored.is_none()));
+    gateway.shared.metrics.restored.set(i64::from(restored.is_some()));
+    status.restored = restored;
+    let status = Arc::new(Mutex::new(status));
     let handle = ReloadHandle { asks: asks.clone(), status: status.clone() };
     let watch = Watch::start(asks, &loader.folders(&loaded.files));
-    gateway.shared.metrics.reload_fresh.set(1);
+    // It holds the first snapshot, which is to go when the second one serves.
+    drop(loaded);
     gateway.shared.compiler.serves();
     keys::start(&gateway, runtime);
     jobs::start(&gateway, runtime);
@@ -153,7 +174,10 @@ impl Reloader {
                         return;
                     }
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.sweep(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.sweep();
+                    self.loader.keep(None);
+                }
             }
             let outcome = self.look();
             for answer in waiting {
@@ -187,6 +211,9 @@ impl Reloader {
             Ok(Some(snapshot)) => self.apply(snapshot.clone()),
             Err(faults) => Outcome::Refused(faults.clone()),
         };
+        if matches!(outcome, Outcome::Applied) {
+            self.loader.keep(Some(&loaded));
+        }
         self.report(&loaded, &outcome);
         self.told(&loaded, outcome)
     }
@@ -238,7 +265,11 @@ impl Reloader {
             Outcome::Unchanged => ("unchanged", None),
             Outcome::Refused(faults) => ("refused", Some(faults.0.clone())),
         };
+        let restored = status.restored.take();
         *status = Status::of(&self.gateway.snapshot.load(), loaded, status.carry(faults));
+        // What is configured serves again, or would change nothing.
+        status.restored = restored.filter(|_| status.last_error.is_some());
+        metrics.restored.set(i64::from(status.restored.is_some()));
         let is_new =
             status.last_error.as_ref().map(|error| &error.faults) != before.as_ref().map(|error| &error.faults);
         metrics.reload_fresh.set(i64::from(status.last_error.is_none() && !status.has_broken_plugin()));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,9 +46,41 @@ impl Gateway {
         Self::run(gatewright_with_components(), folder, config)
     }
 
+    /// As `start_in`, with more arguments.
+    #[must_use]
+    pub fn start_with(folder: TempDir, config: &str, arguments: &[&str]) -> Self {
+        let file = write_config(&folder, config);
+        let mut command = gatewright();
+        command.arg("run").args(arguments);
+        Self::run_file(command, folder, &file)
+    }
+
+    /// As `start_in`, on whatever is in the folder by now.
+    #[must_use]
+    pub fn restart_in(folder: TempDir) -> Self {
+        let file = folder.path().join("gateway.yaml");
+        let mut command = gatewright();
+        command.arg("run");
+        Self::run_file(command, folder, &file)
+    }
+
+    /// Tells it to stop, waits for its end, and gives its folder back.
+    #[must_use]
+    pub fn stop(self) -> (TempDir, ExitStatus) {
+        let Self { mut process, folder, .. } = self;
+        process.terminate();
+        let status = process.wait();
+        (folder, status)
+    }
+
     fn run(mut command: Command, folder: TempDir, config: &str) -> Self {
         let file = write_config(&folder, config);
-        command.args(["run", "--workers", "2", "--log-format", "json", "--config"]).arg(file);
+        command.arg("run");
+        Self::run_file(command, folder, &file)
+    }
+
+    fn run_file(mut command: Command, folder: TempDir, file: &Path) -> Self {
+        command.args(["--workers", "2", "--log-format", "json", "--config"]).arg(file);
         let process = Process::start(command);
         process.stderr.wait_for("`ready`", |line| (field(line, "message")? == "ready").then_some(()));
         let mut addresses = Vec::new();

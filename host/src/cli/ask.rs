@@ -50,6 +50,9 @@ pub(super) fn status(args: &AskArgs) -> anyhow::Result<u8> {
         lines.push(format!("the newest configuration does not serve, since {}:", text(error, "at")));
         lines.push(faults(error));
     }
+    if let Some(kept) = status.get("restored").and_then(Value::as_str) {
+        lines.push(format!("what serves is the last good configuration of an earlier run, kept at {kept}"));
+    }
     let failure = status.get("upgrade_failure").filter(|failure| !failure.is_null());
     if let Some(failure) = failure {
         lines.push(format!("the newest upgrade failed, at {}: {}", text(failure, "at"), text(failure, "error")));

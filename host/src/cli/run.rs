@@ -16,14 +16,14 @@ use crate::config::{Environment, Faults};
 use crate::mock;
 use crate::plugin::{Compiler, Engine};
 use crate::proxy::Gateway;
-use crate::reload::{self, Loader, ReloadHandle};
+use crate::reload::{self, Loader, ReloadHandle, Start};
 use crate::server::{HANDOVER, Inherited, Server, Successor, Upgrader};
 use crate::services::LimitStore;
-use crate::snapshot::Shared;
+use crate::snapshot::{Shared, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
 
 /// Run the gateway.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -33,6 +33,10 @@ pub struct RunArgs {
     /// Also run the mock upstream inside, on this address, and set MOCK to its `host:port` for the configuration.
     #[arg(long, num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
     mock: Option<std::net::SocketAddr>,
+    /// End where the configuration has faults at the start, rather than serve the last good one of an earlier run, which
+    /// is kept in the cache. An upgrade always ends then: the old process serves on.
+    #[arg(long, env = "GATEWRIGHT_NO_LAST_GOOD", value_parser = clap::builder::FalseyValueParser::new())]
+    no_last_good: bool,
 }
 
 pub(super) fn run(
@@ -46,7 +50,9 @@ pub(super) fn run(
         None => (None, Inherited::default()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let started = start(args, environment, log, (&runtime, inherited, invocation));
+    // A successor that cannot serve what is configured leaves the serving to its predecessor.
+    let args = RunArgs { no_last_good: args.no_last_good || successor.is_some(), ..args.clone() };
+    let started = start(&args, environment, log, (&runtime, inherited, invocation));
     let running = match (started, successor) {
         (Ok(running), None) => running,
         (Ok(running), Some(successor)) => {
@@ -113,13 +119,7 @@ fn start(
         metrics: Arc::new(Metrics::default()),
         limits: Arc::new(LimitStore::default()),
     };
-    let mut loader = Loader::new(args.config.source(environment));
-    let loaded = loader.load(None, &shared);
-    let snapshot = match &loaded.result {
-        Ok(Some(snapshot)) => snapshot.clone(),
-        Ok(None) => bail!("nothing to serve"),
-        Err(faults) => return Err(faults.clone().into()),
-    };
+    let (snapshot, start) = load(args, environment, &shared)?;
     let config = snapshot.config.clone();
     runtime.block_on(reload::resolve(&snapshot));
     let access_log = AccessLog::start(&config.access_log.to)?;
@@ -127,9 +127,7 @@ fn start(
     let workers = args.workers.map_or_else(cores, std::num::NonZeroUsize::get);
     let operator = admin::bind(config.admin.address, inherited.admin(config.admin.address))?;
     let server = Arc::new(Server::start(gateway.clone(), workers, inherited)?);
-    let reload = reload::start(gateway.clone(), server.clone(), loader, &loaded, runtime.handle())?;
-    // It holds the first snapshot, which is to go when the second one serves.
-    drop(loaded);
+    let reload = reload::start(gateway.clone(), server.clone(), start, runtime.handle())?;
     let socket = (config.admin.address, operator.try_clone()?.into());
     let upgrader = Arc::new(Upgrader::new(server.clone(), socket, (invocation.program, invocation.arguments)));
     let requests = TaskTracker::new();
@@ -145,6 +143,33 @@ fn start(
     let signals = Signals::listen()?;
     tracing::info!(workers, "ready");
     Ok(Running { gateway, server, reload, upgrader, requests, signals })
+}
+
+/// Reads what is configured, or, where that has faults, the last good configuration of an earlier run.
+fn load(args: &RunArgs, environment: Environment, shared: &Shared) -> anyhow::Result<(Arc<Snapshot>, Start)> {
+    let mut loader = Loader::new(args.config.source(environment)).keeping();
+    let loaded = loader.load(None, shared);
+    let faults = match &loaded.result {
+        Ok(Some(snapshot)) => return Ok((snapshot.clone(), Start { loader, loaded, restored: None })),
+        Ok(None) => bail!("nothing to serve"),
+        Err(faults) => faults.clone(),
+    };
+    if args.no_last_good {
+        return Err(faults.into());
+    }
+    match loader.fall_back(shared) {
+        Ok((snapshot, at)) => {
+            for fault in &faults.0 {
+                tracing::error!(%fault, "configuration refused; the last good one of an earlier run serves");
+            }
+            tracing::error!(kept = at, "serving the last good configuration of an earlier run");
+            Ok((snapshot, Start { loader, loaded, restored: Some(at) }))
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "no earlier configuration can serve in its place");
+            Err(faults.into())
+        }
+    }
 }
 
 fn cores() -> usize {

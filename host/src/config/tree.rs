@@ -30,6 +30,8 @@ pub struct Document {
     pub folder: PathBuf,
     /// Every file that was read, `${file:…}` included, with its contents.
     pub sources: Vec<(PathBuf, Vec<u8>)>,
+    /// The YAML files among them.
+    pub texts: Vec<(PathBuf, String)>,
     places: HashMap<String, Place>,
     whole: Place,
 }
@@ -41,15 +43,7 @@ impl Document {
     /// Every fault of syntax, and every `${…}` that stands for nothing.
     pub fn read(path: &Path, environment: &Environment) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let whole = Place { file: path.display().to_string().into(), line: 0 };
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let mut document = Self {
-            value: Value::Object(Map::new()),
-            folder: folder.to_path_buf(),
-            sources: Vec::new(),
-            places: HashMap::new(),
-            whole,
-        };
+        let mut document = Self::empty(path);
         match files(path) {
             Ok(files) if files.is_empty() => faults.add(&document.whole, "", "the folder has no *.yaml file"),
             Ok(files) => {
@@ -60,6 +54,31 @@ impl Document {
             Err(error) => faults.add(&document.whole, "", format!("cannot be read: {error}")),
         }
         faults.or_ok(document)
+    }
+
+    /// As `read`, of files that were read before.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn of(path: &Path, texts: &[(PathBuf, String)], environment: &Environment) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let mut document = Self::empty(path);
+        for (file, text) in texts {
+            document.merge_text(file, text.clone().into_bytes(), (environment, &mut faults));
+        }
+        faults.or_ok(document)
+    }
+
+    fn empty(path: &Path) -> Self {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        Self {
+            value: Value::Object(Map::new()),
+            folder: folder.to_path_buf(),
+            sources: Vec::new(),
+            texts: Vec::new(),
+            places: HashMap::new(),
+            whole: Place { file: path.display().to_string().into(), line: 0 },
+        }
     }
 
     /// Where the value at a pointer stands, or the nearest one around it.
@@ -78,15 +97,22 @@ impl Document {
     }
 
     fn merge_file(&mut self, path: &Path, environment: &Environment, faults: &mut Faults) {
+        match std::fs::read(path) {
+            Ok(bytes) => self.merge_text(path, bytes, (environment, faults)),
+            Err(error) => {
+                let place = Place { file: path.display().to_string().into(), line: 0 };
+                faults.add(&place, "", format!("cannot be read: {error}"));
+            }
+        }
+    }
+
+    fn merge_text(&mut self, path: &Path, bytes: Vec<u8>, (environment, faults): (&Environment, &mut Faults)) {
         let place = Place { file: path.display().to_string().into(), line: 0 };
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return faults.add(&place, "", format!("cannot be read: {error}")),
-        };
         self.sources.push((path.to_path_buf(), bytes.clone()));
         let Ok(text) = String::from_utf8(bytes) else {
             return faults.add(&place, "", "is not UTF-8");
         };
+        self.texts.push((path.to_path_buf(), text.clone()));
         let lists = self.value.as_object().into_iter().flatten();
         let offsets = lists.filter_map(|(name, value)| Some((name.clone(), value.as_array()?.len()))).collect();
         let mut reader = Reader { document: self, file: place.file.clone(), environment, faults, offsets };

@@ -1,17 +1,20 @@
 //! Reads everything that is configured, and makes a snapshot of it if anything changed.
 
+mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Source;
-use super::files::{Files, signatures_beside, wasm_files};
+use super::files::{Files, signatures_beside};
 use super::image::Pulled;
+use super::last_good::{Good, GoodPlugin, LastGood};
+use super::named::named_files;
 use super::sources::Sources;
 use super::trust::Trust;
-
-use crate::config::{CompilerConfig, Config, Document, Faults, KeySource, Place, SecretConfig, SourceConfig};
+use crate::config::{CompilerConfig, Config, Document, Faults, Place, SourceConfig};
 use crate::plugin::{Compiler, Hashed, SharedPlugin, hash_of};
 use crate::snapshot::{Inputs, Shared, Snapshot};
 use crate::telemetry::Metrics;
@@ -38,12 +41,17 @@ pub struct Loader {
     refused: BTreeMap<String, (String, SystemTime)>,
     /// The hash of everything at the last look.
     seen: Option<String>,
+    /// What is kept for the next start; absent where nothing is.
+    last_good: Option<LastGood>,
+    /// What is read in place of what is configured.
+    instead: Option<Good>,
 }
 
 /// Where a plugin is found.
 enum Origin<'a> {
     File(PathBuf),
     Source(&'a SourceConfig),
+    Kept(GoodPlugin),
 }
 
 /// What there is of a plugin.
@@ -70,6 +78,8 @@ pub struct Loaded {
     pub missing: BTreeSet<String>,
     /// Plugins in the drop folder that nothing uses: they are checked and not prepared.
     pub unused: BTreeSet<String>,
+    /// What to keep for the next start once it serves.
+    pub(super) good: Option<Good>,
     /// Whether everything was as at the last look.
     pub looked_again: bool,
     /// When.
@@ -93,6 +103,8 @@ impl Loader {
             signatures: BTreeMap::new(),
             refused: BTreeMap::new(),
             seen: None,
+            last_good: None,
+            instead: None,
         }
     }
 
@@ -120,6 +132,7 @@ impl Loader {
             refused: BTreeMap::new(),
             missing: BTreeSet::new(),
             unused: BTreeSet::new(),
+            good: None,
             looked_again: false,
             at: SystemTime::now(),
         };
@@ -140,6 +153,7 @@ impl Loader {
         let mut hashes = vec![text];
         self.plugins(&document, &config, (&mut loaded, &mut hashes), shared);
         self.referenced(&document, &config, &mut loaded, &mut hashes);
+        loaded.good = self.good(&document, &config);
         let hash = hash_of(hashes.join(" ").as_bytes());
         // A file that cannot be used changes what is said and not what is served.
         let seen = hash_of(format!("{hash} {:?} {:?}", loaded.broken, loaded.missing).as_bytes());
@@ -165,6 +179,9 @@ impl Loader {
     }
 
     fn document(&self, loaded: &mut Loaded) -> Result<Document, Faults> {
+        if let Some(good) = &self.instead {
+            return Document::of(&self.source.config, &good.texts, &self.source.environment);
+        }
         // Two reads that agree: a file that is being written is not taken half.
         let mut last = None;
         for _ in 0..DOCUMENT_READS_MAX {
@@ -204,11 +221,7 @@ impl Loader {
         let mut present = BTreeSet::new();
         self.distrusted.clear();
         self.sources.retain(&config.plugins.sources);
-        let mut found: Vec<(String, Origin<'_>)> = Vec::new();
-        for path in wasm_files(&folder) {
-            let Some(name) = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            found.push((name, Origin::File(path)));
-        }
+        let mut found = self.drop_folder(&folder);
         found.extend(config.plugins.sources.iter().map(|(name, source)| (name.clone(), Origin::Source(source))));
         for (name, origin) in found {
             let is_new = present.insert(name.clone());
@@ -283,6 +296,11 @@ impl Loader {
                 let signatures = signatures_beside(&path).map_err(|error| error.to_string())?;
                 Ok(Offer { hash, signatures, contents, path })
             }
+            Origin::Kept(GoodPlugin { hash, signatures }) => {
+                let kept = self.last_good.as_ref().ok_or("is not kept")?;
+                let file = kept.plugin(&hash).map_err(|error| error.to_string())?;
+                Ok(Offer { hash, signatures, contents: Some(file), path: PathBuf::new() })
+            }
             Origin::Source(source) => {
                 let Pulled { file, signatures } = self.sources.plugin((name, source), folder, metrics)?;
                 let hash = file.hash().to_owned();
@@ -335,9 +353,12 @@ impl Loader {
             Some(contents) => contents,
             None => self.files.read_again(&path, &hash)?,
         };
-        let error = match compiler.check(name, contents, bounds) {
+        let error = match compiler.check(name, contents.clone(), bounds) {
             Ok(plugin) => {
                 if used {
+                    if let Some(last_good) = &self.last_good {
+                        last_good.keep_plugin(&contents);
+                    }
                     tracing::info!(plugin = name, hash, size = plugin.size(), "plugin loaded");
                     let before = self.plugins.insert(name.to_owned(), Arc::new(plugin));
                     if let Some(before) = before.filter(|before| !before.health.is_out()) {
@@ -369,26 +390,3 @@ impl Loader {
 
 const DOCUMENT_READS_MAX: u32 = 40;
 const STILL: std::time::Duration = std::time::Duration::from_millis(20);
-
-fn named_files(config: &Config) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        files.extend(tls.client_ca.iter().chain(&tls.client_crl).cloned());
-        files.extend(tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
-    }
-    for upstream in config.upstreams.values() {
-        files.extend(upstream.tls.ca.clone());
-        files.extend(upstream.tls.client_certificate.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
-    }
-    for secret in config.secrets.values() {
-        if let SecretConfig::File(path) = secret {
-            files.insert(path.clone());
-        }
-    }
-    for verifier in config.verifiers.values() {
-        if let KeySource::JwksFile(path) | KeySource::PemFile(path) = &verifier.keys {
-            files.insert(path.clone());
-        }
-    }
-    files
-}

@@ -25,6 +25,9 @@ pub struct Status {
     pub looked_at: String,
     /// Why the newest configuration does not serve.
     pub last_error: Option<LastError>,
+    /// When what serves was kept, if it is the last good configuration of an earlier run: what was configured at the start
+    /// had faults.
+    pub restored: Option<String>,
     /// Every plugin.
     pub plugins: Vec<PluginStatus>,
     /// Every policy.
@@ -156,6 +159,7 @@ impl Status {
             applied_at: rfc3339(snapshot.applied_at),
             looked_at: rfc3339(loaded.at),
             last_error,
+            restored: None,
             plugins: plugins(snapshot, loaded),
             policies: policies.collect(),
             verifiers: verifiers

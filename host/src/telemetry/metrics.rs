@@ -172,6 +172,8 @@ pub struct Metrics {
     pub reloads: Family<ReloadLabels, Counter>,
     /// Whether the newest configuration and plugins are what is served.
     pub reload_fresh: Gauge,
+    /// Whether the last good configuration of an earlier run serves.
+    pub restored: Gauge,
     /// Versions of plugins that were taken out.
     pub quarantines: Counter,
     /// Policy instances alive in the pool.
@@ -232,6 +234,7 @@ impl Default for Metrics {
             generations: Gauge::default(),
             reloads: Family::default(),
             reload_fresh: Gauge::default(),
+            restored: Gauge::default(),
             quarantines: Counter::default(),
             instances: Gauge::default(),
             kept_instances: Gauge::default(),
@@ -274,6 +277,8 @@ impl Metrics {
         registry.register("in_flight", "Requests under way now", self.in_flight.clone());
         registry.register("generations", "Snapshots still in use", self.generations.clone());
         registry.register("reloads", "Reloads by result", self.reloads.clone());
+        let restored = "1 if what is configured had faults at the start and the last good configuration serves";
+        registry.register("restored", restored, self.restored.clone());
         registry.register("reload_fresh", "1 if what is configured is what is served", self.reload_fresh.clone());
         registry.register("quarantines", "Plugin versions taken out", self.quarantines.clone());
         registry.register("instances", "Policy instances alive", self.instances.clone());

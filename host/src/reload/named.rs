@@ -1,0 +1,30 @@
+//! The files that a configuration names, beside its own and plugins.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::config::{Config, KeySource, SecretConfig};
+
+/// Every file whose contents count as much as the configuration's own.
+pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        files.extend(tls.client_ca.iter().chain(&tls.client_crl).cloned());
+        files.extend(tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    }
+    for upstream in config.upstreams.values() {
+        files.extend(upstream.tls.ca.clone());
+        files.extend(upstream.tls.client_certificate.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+    }
+    for secret in config.secrets.values() {
+        if let SecretConfig::File(path) = secret {
+            files.insert(path.clone());
+        }
+    }
+    for verifier in config.verifiers.values() {
+        if let KeySource::JwksFile(path) | KeySource::PemFile(path) = &verifier.keys {
+            files.insert(path.clone());
+        }
+    }
+    files
+}
