@@ -1,13 +1,16 @@
 //! Accepts: listeners on every worker, TLS, HTTP/1.1 and HTTP/2, connection limits, timers, drain.
 
 mod accept;
+mod block;
 mod chunked;
 mod connection;
+mod fields;
 mod frames;
 mod guard;
 mod handover;
 mod head;
 mod listening;
+mod memory;
 mod preamble;
 mod socket;
 mod stall;

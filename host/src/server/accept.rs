@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::memory::give_back;
 use super::socket::{Listener, Socket};
 use super::{End, Wanted, connection};
 use crate::proxy::Gateway;
@@ -40,6 +41,7 @@ pub(super) async fn work(
     let mut open: BTreeMap<ListenerKey, Open> = BTreeMap::new();
     let connections = TaskTracker::new();
     let (drain, draining) = watch::channel(false);
+    tokio::spawn(give_back());
     loop {
         let now = wanted.borrow_and_update().clone();
         let gone: Vec<ListenerKey> =

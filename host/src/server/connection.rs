@@ -175,13 +175,19 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     } || is_h2;
     guard.speak(is_h2);
     let shared = connection.clone();
-    let service = service_fn(move |request| {
-        let serving = proxy::serve(gateway.clone(), shared.clone(), request);
-        async move { Ok(serving.await) }
-    });
+    let serve = move |request| proxy::serve(gateway.clone(), shared.clone(), request);
     if is_h2 {
+        let service = service_fn(move |request| {
+            // What it takes to answer goes once the answer's body begins: a stream that is not read holds no more of it.
+            let serving = Box::pin(serve(request));
+            async move { Ok(serving.await) }
+        });
         speak_http2(service, terms, guard, (&connection, draining)).await;
     } else {
+        let service = service_fn(move |request| {
+            let serving = serve(request);
+            async move { Ok(serving.await) }
+        });
         speak_http1(service, terms, guard, (&connection, draining)).await;
         connection.tunnel_is_over().await;
     }

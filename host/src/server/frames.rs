@@ -1,23 +1,45 @@
-//! Counts the control frames of an HTTP/2 connection: they cost their sender nothing and h2 answers every one.
+//! Follows the frames of an HTTP/2 connection: header blocks are looked at before h2 gets them, and control frames are
+//! counted, which cost their sender nothing and h2 answers every one.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::block::{Block, CONTINUATION, DATA, HEADER, HEADERS, Head, stream_error};
+use super::fields::{Allowed, Section};
 
 /// Follows the frames that a client sends (RFC 9113 §4.1).
 #[derive(Debug)]
 pub(super) struct Frames {
     /// What is left of the preface, then of the frame under way.
     skip: u64,
-    header: [u8; HEADER],
-    filled: usize,
+    /// The most bytes of a header block.
+    block_max: usize,
+    /// The most fields of one, and the newest stream.
+    fields_max: usize,
+    newest: u32,
+    /// Streams whose client has more to send: HEADERS of one of them are trailers.
+    open: Vec<u32>,
     control: u32,
     since: Instant,
 }
 
-const HEADER: usize = 9;
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+/// What becomes of what has arrived.
+pub(super) enum Step {
+    /// So many bytes go on.
+    Pass(usize),
+    /// In place of so many bytes, these go on.
+    Replace(usize, Vec<u8>),
+    /// More must arrive before anything goes on.
+    Wait,
+    /// It is a flood.
+    Flood,
+}
+
+/// Control frames that are larger are h2's to refuse.
+const SMALL: usize = 64;
+/// Requests whose bodies may be under way; of more, the oldest are forgotten.
+const OPEN_MAX: usize = 256;
 /// Control frames in a window, beyond those that pay for themselves.
 const CONTROL_MAX: u32 = 1_000;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -25,35 +47,75 @@ const WINDOW: Duration = Duration::from_secs(10);
 const WORTH_OF_HEADERS: u32 = 16;
 
 impl Frames {
-    pub(super) fn new(preface: usize) -> Self {
-        Self { skip: preface as u64, header: [0; HEADER], filled: 0, control: 0, since: Instant::now() }
+    pub(super) fn new(preface: usize, (block_max, fields_max): (usize, usize)) -> Self {
+        Self {
+            skip: preface as u64,
+            block_max,
+            fields_max,
+            newest: 0,
+            open: Vec::new(),
+            control: 0,
+            since: Instant::now(),
+        }
     }
 
-    /// Follows what has arrived. `false` for a flood.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let taken = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-                self.skip -= taken as u64;
-                bytes = bytes.get(taken..).unwrap_or_default();
-                continue;
-            }
-            let taken = (HEADER - self.filled).min(bytes.len());
-            for (slot, byte) in self.header.iter_mut().skip(self.filled).zip(bytes) {
-                *slot = *byte;
-            }
-            self.filled += taken;
-            bytes = bytes.get(taken..).unwrap_or_default();
-            if self.filled == HEADER {
-                self.filled = 0;
-                let [a, b, c, kind, ..] = self.header;
-                self.skip = u64::from(u32::from_be_bytes([0, a, b, c]));
-                if !self.count(kind) {
-                    return false;
+    /// Looks at what has arrived.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> Step {
+        let mut passed = 0;
+        loop {
+            let rest = bytes.get(passed..).unwrap_or_default();
+            let taken = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
+            self.skip -= taken as u64;
+            passed += taken;
+            let rest = bytes.get(passed..).unwrap_or_default();
+            let waits = if passed > 0 { Step::Pass(passed) } else { Step::Wait };
+            let Some(head) = Head::read(rest) else { return waits };
+            let is_known = head.stream != 0 && head.stream <= self.newest;
+            let block = match (head.kind, is_known.then(|| head.is_stream_error(rest))) {
+                (HEADERS, _) => {
+                    let is_open = is_known && self.open.contains(&head.stream);
+                    let section = if is_open { Section::Trailers } else { Section::Headers };
+                    Block::read(rest, self.block_max, Allowed { section, count: self.fields_max })
                 }
+                (_, Some(None)) => Block::Partial,
+                (_, Some(Some(true))) if head.length <= SMALL => {
+                    let end = HEADER + head.length;
+                    if rest.len() < end { Block::Partial } else { Block::Malformed(end, stream_error(head.stream)) }
+                }
+                _ => Block::Unfit,
+            };
+            let (length, frames) = match block {
+                Block::Partial => return waits,
+                Block::Malformed(..) if passed > 0 => return waits,
+                Block::Malformed(length, frames) => {
+                    self.note(head);
+                    return if self.count(head.kind) { Step::Replace(length, frames) } else { Step::Flood };
+                }
+                Block::Good(length, frames) => (length, frames),
+                Block::Unfit => (HEADER + head.length, 1),
+            };
+            self.note(head);
+            self.skip = length as u64;
+            let fits = self.count(head.kind) && (1..frames).all(|_| self.count(CONTINUATION));
+            if !fits {
+                return Step::Flood;
             }
         }
-        true
+    }
+
+    /// Keeps what a frame says of its stream.
+    fn note(&mut self, head: Head) {
+        if head.is_last() {
+            self.open.retain(|stream| *stream != head.stream);
+        } else if head.kind == HEADERS && head.stream > self.newest {
+            if self.open.len() >= OPEN_MAX {
+                self.open.remove(0);
+            }
+            self.open.push(head.stream);
+        }
+        if head.kind == HEADERS {
+            self.newest = self.newest.max(head.stream);
+        }
     }
 
     /// What was sent to the client asks for window updates.

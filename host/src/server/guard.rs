@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::chunked::{Chunked, Followed};
 use super::connection::Terms;
-use super::frames::Frames;
+use super::frames::{Frames, Step};
 use super::head::{Extent, Framing, HeadBounds, check, extent};
 use crate::error::{Error, Reason};
 use crate::proxy::Connection;
@@ -65,6 +65,8 @@ const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close
 /// What no place of a chunked body may have.
 const BROKEN_CHUNK: &[u8] = b"\0\n\r\n\r\n";
 
+/// RFC 9113 §8.3.1.
+const PSEUDO_HEADERS: usize = 4;
 const READ: usize = 16 << 10;
 /// What is read and thrown away after an early answer, so that the client gets to read it before the reset.
 const LINGER_BYTES: usize = 64 << 10;
@@ -124,10 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     pub(super) fn speak(&mut self, is_h2: bool) {
         self.waiting_since = Some(Instant::now());
         if is_h2 {
-            let mut frames = Frames::new(super::connection::PREFACE.len());
-            let fits = frames.follow(&self.buffer);
-            self.vetted = self.buffer.len();
-            self.state = if fits { State::Frames(Box::new(frames)) } else { State::Ended };
+            // A request with somewhat more fields than it may have is answered that it has.
+            let block = (self.bounds.bytes + self.bounds.target, 2 * self.bounds.fields + PSEUDO_HEADERS);
+            self.state = State::Frames(Box::new(Frames::new(super::connection::PREFACE.len(), block)));
         }
     }
 
@@ -182,13 +183,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                         self.state = State::Refused;
                     }
                 },
-                State::Frames(frames) => {
-                    if !frames.follow(fresh) {
+                State::Frames(frames) => match frames.follow(fresh) {
+                    Step::Pass(length) => self.vetted += length,
+                    Step::Replace(length, bytes) => {
+                        let rest = self.buffer.split_off(self.vetted + length);
+                        self.buffer.truncate(self.vetted);
+                        self.buffer.extend_from_slice(&bytes);
+                        self.vetted = self.buffer.len();
+                        self.buffer.unsplit(rest);
+                    }
+                    Step::Wait => return Ok(()),
+                    Step::Flood => {
                         self.state = State::Ended;
                         return Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of control frames"));
                     }
-                    self.vetted = self.buffer.len();
-                }
+                },
                 State::Raw => self.vetted = self.buffer.len(),
                 State::Refused | State::Ended => {
                     self.buffer.truncate(self.vetted);
