@@ -2,6 +2,7 @@
 
 mod clients;
 mod edge;
+mod passthrough;
 mod sessions;
 mod upstreams;
 

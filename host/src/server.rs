@@ -11,6 +11,7 @@ mod handover;
 mod head;
 mod listening;
 mod memory;
+mod passthrough;
 mod preamble;
 mod socket;
 mod stall;

@@ -2,6 +2,7 @@
 
 mod build;
 mod endpoints;
+mod passthrough;
 mod powers;
 mod redirect;
 mod rewrite;
@@ -27,6 +28,7 @@ use crate::telemetry::{ConcurrencyLabels, Metrics};
 use crate::upstream::Upstream;
 
 pub use build::Inputs;
+pub use passthrough::Passthrough;
 pub use redirect::Redirect;
 pub use rewrite::Rewrite;
 pub use split::Split;
@@ -83,6 +85,8 @@ pub struct Listener {
     pub config: ListenerConfig,
     /// Its TLS; clear text if absent.
     pub tls: Option<ListenerTls>,
+    /// The names whose TLS is not ended here.
+    pub passthrough: Passthrough,
 }
 
 /// A route, ready to serve.

@@ -34,6 +34,7 @@ use crate::proxy_protocol::Proxied;
 use crate::telemetry::{Metrics, UpstreamLabels};
 use affinity::Affinity;
 use budget::Budget;
+pub use connect::Stream;
 use endpoint::Terms;
 pub use endpoint::{Endpoint, Failed};
 pub use group::Wish;
@@ -105,6 +106,14 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// Whom the upstream is told of by the PROXY protocol.
     pub proxied: Option<Proxied>,
+}
+
+/// A connection to an endpoint for bytes that are none of ours.
+pub struct Tunnel {
+    /// The connection.
+    pub stream: Box<dyn Stream>,
+    /// To be called at its end: until then the endpoint counts it.
+    pub release: Release,
 }
 
 /// A response, and its connection.
@@ -316,6 +325,19 @@ impl Upstream {
         let response = response.map_err(|_| Error::from(Reason::UpstreamTimeout)).flatten();
         admission.settle(response.as_ref().map_or(Verdict::Lost, |response| self.verdict(response)));
         Ok((response?, Box::new(move || drop(admission))))
+    }
+}
+
+impl Upstream {
+    /// Opens a connection of its own for bytes that are none of ours.
+    ///
+    /// # Errors
+    /// A reason of the upstream's; `UpgradeRefused` where there is no peer.
+    pub async fn tunnel(&self, picked: Picked, proxied: Option<Proxied>) -> Result<Tunnel, Error> {
+        let Chosen::Endpoint(mut admission) = picked.0 else { return Err(Reason::UpgradeRefused.into()) };
+        let stream = admission.endpoint.clone().connect_plainly(proxied).await;
+        admission.settle(if stream.is_ok() { Verdict::Answered } else { Verdict::Lost });
+        Ok(Tunnel { stream: stream?, release: Box::new(move || drop(admission)) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where clients connect.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,13 @@ pub struct ListenerConfig {
     /// TLS; clear text if absent.
     #[serde(default)]
     pub tls: Option<ListenerTlsConfig>,
+    /// TLS that is not ended here: upstreams by the name that a client greets (SNI, RFC 6066 §3), exact or `*.` and a
+    /// suffix, for any one label. Bytes pass both ways as they come, until both sides have ended or nothing has passed
+    /// for the upstream's `timeouts.idle`; neither routes nor policies see them, and the upstream's own `tls` is not used.
+    /// The greeting must come whole within `timeouts.tls_handshake`. Any other name, or none, is served under `tls`, and
+    /// where there is none it gets the alert `unrecognized_name`.
+    #[serde(default)]
+    pub passthrough: BTreeMap<String, String>,
     /// Whether upstreams are told of the client's certificate in `x-forwarded-client-cert`, with Envoy's keys (`Hash`,
     /// `Subject`, `URI`, `DNS`) and every value percent-encoded. What a trusted proxy says there comes before it; what
     /// anybody else says there is removed, be this on or off.

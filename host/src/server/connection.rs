@@ -17,9 +17,9 @@ use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 use super::guard::Guard;
+use super::passthrough::{self, Greeted};
 use super::preamble;
 use super::socket::Socket;
 use super::stall::StallExecutor;
@@ -92,22 +92,28 @@ pub(super) async fn serve(
             Err(_) => return tracing::debug!(%address, "the PROXY protocol took too long"),
         }
     }
-    let Some(tls) = &listener.tls else {
+    if listener.tls.is_none() && listener.passthrough.is_empty() {
         return speak(gateway, terms, Arc::new(peer), (socket, false), draining).await;
-    };
+    }
     let patience = terms.timeouts.tls_handshake.0;
-    match tokio::time::timeout(patience, TlsAcceptor::from(tls.server.clone()).accept(socket)).await {
-        Ok(Ok(stream)) => {
+    match tokio::time::timeout(patience, passthrough::greet(&gateway, &listener, socket)).await {
+        Ok(Ok(Greeted::Here(stream))) => {
             let session = stream.get_ref().1;
-            if !is_acceptable(session, tls, &peer) {
+            if !listener.tls.as_ref().is_some_and(|tls| is_acceptable(session, tls, &peer)) {
                 return;
             }
             let is_h2 = session.alpn_protocol() == Some(b"h2");
             peer.tls = Some(tls_facts(session));
             // A connection that lasts must not keep the certificates of an old configuration.
             drop(listener);
-            speak(gateway, terms, Arc::new(peer), (stream, is_h2), draining).await;
+            speak(gateway, terms, Arc::new(peer), (*stream, is_h2), draining).await;
         }
+        Ok(Ok(Greeted::Elsewhere(upstream, client))) => {
+            drop(listener);
+            let proxied = Proxied { source: peer.address, destination: peer.local };
+            passthrough::pass(&gateway, &upstream, *client, proxied).await;
+        }
+        Ok(Ok(Greeted::Nowhere)) => tracing::debug!(%address, "the greeting names nothing that is served"),
         Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }

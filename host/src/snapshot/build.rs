@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use super::passthrough::Passthrough;
 use super::powers::Powers;
 use super::tls::listener_tls;
 use super::{Listener, ListenerKey, LiveGauge, Shared, Snapshot, UpstreamEntry};
@@ -312,7 +313,12 @@ impl Builder<'_> {
                     None
                 }
             };
-            all.insert((listener.address.clone(), earlier), Arc::new(Listener { config: listener, tls }));
+            let passthrough = Passthrough::build(&listener, &self.config).unwrap_or_else(|faults| {
+                self.faults_below(&format!("{at}/passthrough"), &format!("listener {}", listener.address), faults);
+                Passthrough::default()
+            });
+            let key = (listener.address.clone(), earlier);
+            all.insert(key, Arc::new(Listener { config: listener, tls, passthrough }));
         }
         all
     }

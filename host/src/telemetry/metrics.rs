@@ -142,6 +142,9 @@ pub struct Metrics {
     pub upstream_ejections: Family<UpstreamLabels, Counter>,
     /// Look-ups of upstreams' names.
     pub dns_lookups: Family<LookupLabels, Counter>,
+    /// Connections that are for an upstream by their TLS greeting, by what came of them; the upstream is empty where no
+    /// name fits.
+    pub passthroughs: Family<AttemptLabels, Counter>,
     /// Copies of requests, by what came of them.
     pub mirrored_requests: Family<AttemptLabels, Counter>,
     /// Requests at once where that is limited; set when somebody asks.
@@ -220,6 +223,7 @@ impl Default for Metrics {
             upstream_ejections: Family::default(),
             dns_lookups: Family::default(),
             concurrency: Family::default(),
+            passthroughs: Family::default(),
             mirrored_requests: Family::default(),
             resident_bytes: Gauge::default(),
             resident_bytes_max: Gauge::default(),
@@ -264,6 +268,7 @@ impl Metrics {
         registry.register("upstream_ejections", "Ejections of endpoints", self.upstream_ejections.clone());
         registry.register("dns_lookups", "Look-ups of upstreams' names", self.dns_lookups.clone());
         registry.register("concurrency", "Requests under way and waiting where limited", self.concurrency.clone());
+        registry.register("passthroughs", "TLS connections passed on by name", self.passthroughs.clone());
         registry.register("mirrored_requests", "Copies of requests by outcome", self.mirrored_requests.clone());
         registry.register("resident_bytes", "Resident memory", self.resident_bytes.clone());
         registry.register("resident_bytes_max", "The bound of resident memory", self.resident_bytes_max.clone());

@@ -24,7 +24,8 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// The most bytes of a response's headers.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Place {
@@ -95,6 +96,13 @@ impl Endpoint {
         Ok(sender)
     }
 
+    /// A connection on which nothing was said but who the client is, whatever TLS is configured.
+    pub(super) async fn connect_plainly(&self, proxied: Option<Proxied>) -> Result<Box<dyn Stream>, Error> {
+        self.terms.metrics.upstream_connections.inc();
+        let dialled = tokio::time::timeout(self.terms.connect_timeout, self.dial_plainly(proxied)).await;
+        dialled.map_err(|_| self.late())?
+    }
+
     /// Only connects, and closes again.
     pub(super) async fn knock(&self) -> Result<(), Error> {
         self.dial(self.terms.protocol, None).await.map(drop)
@@ -107,11 +115,7 @@ impl Endpoint {
         proxied: Option<Proxied>,
     ) -> Result<(Box<dyn Stream>, bool), Error> {
         let dialled = tokio::time::timeout(self.terms.connect_timeout, async {
-            let mut stream = self.dial_any().await?;
-            if let Some(version) = self.terms.proxy_protocol {
-                let header = proxy_protocol::encode(version, proxied);
-                stream.write_all(&header).await.map_err(|error| self.unreachable(&error))?;
-            }
+            let stream = self.dial_plainly(proxied).await?;
             let Some((tls, name)) = &self.tls else { return Ok((stream, false)) };
             let config = match protocol {
                 UpstreamProtocol::Auto => &tls.any,
@@ -124,7 +128,21 @@ impl Endpoint {
             Ok((Box::new(stream) as Box<dyn Stream>, is_h2))
         });
         self.terms.metrics.upstream_connections.inc();
-        dialled.await.map_err(|_| Error::new(Reason::UpstreamTimeout, format!("connect to {}", self.address)))?
+        dialled.await.map_err(|_| self.late())?
+    }
+
+    /// A stream to the endpoint below TLS, on which it was told who the client is, if it is to be.
+    async fn dial_plainly(&self, proxied: Option<Proxied>) -> Result<Box<dyn Stream>, Error> {
+        let mut stream = self.dial_any().await?;
+        if let Some(version) = self.terms.proxy_protocol {
+            let header = proxy_protocol::encode(version, proxied);
+            stream.write_all(&header).await.map_err(|error| self.unreachable(&error))?;
+        }
+        Ok(stream)
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Reason::UpstreamTimeout, format!("connect to {}", self.address))
     }
 
     /// A stream to the first place that answers. Where one does not do so soon, the next one is tried beside it
