@@ -1,7 +1,7 @@
 //! Files made of a number.
 
 use arbitrary::Unstructured;
-use harness::guest;
+use harness::{Numbers, guest};
 use wasm_mutate::WasmMutate;
 use wasm_smith::{Component, Config, Module};
 
@@ -17,26 +17,6 @@ pub(super) struct Corpus {
     whole: Vec<u8>,
 }
 
-/// Numbers that look random, the same every time (SplitMix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap()
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(count).collect()
-    }
-}
-
 impl Corpus {
     pub(super) fn new() -> Self {
         let preview1 = wat::parse_str(include_str!("../guests/preview1.wat")).unwrap();
@@ -45,7 +25,7 @@ impl Corpus {
 
     /// The file of a number, and its kind.
     pub(super) fn file(&self, number: u64) -> (&'static str, Vec<u8>) {
-        let mut numbers = Numbers(number);
+        let mut numbers = Numbers::new(number);
         // A whole policy takes fifty times as long to compile as a small one.
         match numbers.below(64) {
             0..20 => ("policy with any code", self.policy(&mut numbers)),
@@ -102,7 +82,7 @@ fn mutated(module: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = module.to_vec();
     for _ in 0..=numbers.below(4) {
         let mut mutate = WasmMutate::default();
-        mutate.seed(numbers.next()).fuel(300).preserve_semantics(false);
+        mutate.seed(numbers.number()).fuel(300).preserve_semantics(false);
         // Not every change applies to every module.
         let changed = mutate.run(&bytes).ok().and_then(|mut all| all.next()).and_then(Result::ok);
         bytes = changed.unwrap_or(bytes);
