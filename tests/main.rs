@@ -4,6 +4,7 @@
 mod components;
 mod configuration;
 mod contract;
+mod crosstalk;
 mod engine;
 mod framing;
 mod fuzz;
