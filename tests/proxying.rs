@@ -7,6 +7,7 @@ mod concurrency;
 mod drain;
 mod headers;
 mod identity;
+mod idle;
 mod pool;
 mod routing;
 mod splits;

@@ -11,6 +11,9 @@ use gatewright::cli::{CommandLine, Invocation, main as run};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A page of 2 MiB is held whole for one block of it, and what a burst left free is not given back: without them an
+    // idle process holds a third less. A kernel without them says so, and nothing is lost.
+    let _without = rustix::thread::disable_transparent_huge_pages(true);
     #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -10,6 +10,7 @@ mod send;
 mod tunnel;
 mod wish;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +110,8 @@ async fn handle(
         run.watch_request(body);
     }
     let deadline = run.deadline(false);
-    let handled = pass_on(run, &route, unread, (connection, upgrade));
+    // Pinned, it is not moved any more.
+    let handled = pin!(pass_on(run, &route, unread, (connection, upgrade)));
     tokio::time::timeout_at(deadline, handled).await.map_err(|_| Error::from(Reason::Timeout))?
 }
 

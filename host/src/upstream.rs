@@ -16,6 +16,7 @@ mod tls;
 mod tuning;
 
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,12 +285,15 @@ impl Upstream {
         let mut admission = match picked.0 {
             Chosen::Handler(handler) => {
                 let sending = async { handler.handle(outgoing, body).await.map_err(|error| Box::new(error.into())) };
+                let sending = pin!(sending);
                 return within(sending, progress, patience).await;
             }
             Chosen::Endpoint(admission) => admission,
         };
         let endpoint = admission.endpoint.clone();
-        match within(endpoint.send(outgoing, body), progress, patience).await {
+        // Pinned, it is not moved any more.
+        let sending = pin!(endpoint.send(outgoing, body));
+        match within(sending, progress, patience).await {
             Ok(sent) => {
                 if self.config.balance.by == Balancing::PeakEwma {
                     endpoint.standing.answered_in(admission.took());
@@ -363,13 +367,11 @@ impl Picked {
 
 /// Waits for a response's headers.
 async fn within<T>(
-    sending: impl Future<Output = Result<T, Box<Failed>>>,
+    mut sending: Pin<&mut impl Future<Output = Result<T, Box<Failed>>>>,
     progress: Option<Arc<Progress>>,
     patience: Duration,
 ) -> Result<T, Box<Failed>> {
-    tokio::pin!(sending);
-    let sleep = tokio::time::sleep(patience);
-    tokio::pin!(sleep);
+    let mut sleep = pin!(tokio::time::sleep(patience));
     loop {
         tokio::select! {
             biased;

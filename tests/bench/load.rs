@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What is sent, again and again.
@@ -52,7 +52,7 @@ impl Exchange {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -181,15 +181,26 @@ fn percentiles(mut times: Vec<Duration>) -> Latencies {
     Latencies { p50: at(50), p99: at(99) }
 }
 
-struct Client {
-    stream: TcpStream,
+/// What a client speaks over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A keep-alive connection.
+pub(crate) struct Client<S> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
-impl Client {
+impl Client<TcpStream> {
     async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: Stream> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::with_capacity(16 << 10) }
     }
 
@@ -202,7 +213,8 @@ impl Client {
         }
     }
 
-    async fn exchange(&mut self, exchange: &Exchange) {
+    /// Asks once, and reads the whole answer.
+    pub(crate) async fn exchange(&mut self, exchange: &Exchange) {
         self.stream.write_all(&exchange.0).await.unwrap();
         let end = self.until(b"\r\n\r\n").await;
         let head = self.buffer.get(..end).unwrap();

@@ -15,6 +15,7 @@ mod large;
 mod load;
 mod neighbour;
 mod origin;
+mod proxies;
 mod scale;
 mod subject;
 
@@ -40,13 +41,15 @@ fn main() {
         Some("calls") => return calls::memory(&origin),
         Some("busy") => return busy::while_compiling(&origin),
         Some("neighbour") => return neighbour::beside_a_loop(&origin),
+        Some("proxies") => return proxies::beside_others(&origin, round),
         Some("reload") => return reload(&origin),
         Some("scale") => return scale::scale(&origin, round),
         Some("routes") => return scale::beside_routes(&origin, round),
-        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, reload, routes, scale"),
+        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, proxies, reload, routes, scale"),
         None => {}
     }
     cost(&origin, round);
+    proxies::beside_others(&origin, round);
     scale::scale(&origin, round);
     added_latency(&origin, round);
     added_first_event(&origin);

@@ -58,7 +58,7 @@ fn answer(content_type: &str, body: &str) -> Vec<u8> {
 async fn serve(mut stream: TcpStream, held: Arc<watch::Sender<u64>>) {
     stream.set_nodelay(true).unwrap();
     let text = "word ".repeat(150);
-    let plain = answer("text/plain", &"x".repeat(1024));
+    let [plain, middle, large] = [1 << 10, 16 << 10, 1 << 20].map(|size| answer("text/plain", &"x".repeat(size)));
     let chat = answer("application/json", &CHAT.replace("TEXT", &text));
     let messages = answer("application/json", &MESSAGES.replace("TEXT", &text));
     let events = answer("text/event-stream", STREAM);
@@ -87,6 +87,8 @@ async fn serve(mut stream: TcpStream, held: Arc<watch::Sender<u64>>) {
         }
         let reply = match path {
             _ if streamed => &events,
+            Some("/bytes/16384") => &middle,
+            Some("/bytes/1048576") => &large,
             Some("/v1/messages") => &messages,
             Some("/v1/chat/completions") => &chat,
             _ => &plain,

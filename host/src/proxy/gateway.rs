@@ -47,6 +47,8 @@ pub struct Connection {
     pub in_flight: AtomicUsize,
     /// Whether it is a tunnel, whose bytes are no longer HTTP.
     pub tunnel: AtomicBool,
+    /// Whether it has been idle for so long that what its next request is read with may go.
+    pub quiet: AtomicBool,
     /// Told when its tunnel is over.
     tunnel_over: Notify,
     /// Told when it is to take no more requests.
@@ -114,6 +116,7 @@ impl Connection {
             peer,
             in_flight: AtomicUsize::new(0),
             tunnel: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             tunnel_over: Notify::new(),
             retired: Notify::new(),
             served: AtomicU64::new(0),

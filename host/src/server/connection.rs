@@ -1,11 +1,13 @@
 //! One connection: TLS, which HTTP it speaks, and serving it to its end.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,7 +16,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::{HandshakeKind, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -84,7 +86,7 @@ pub(super) async fn serve(
     let Ok(local) = socket.prepare() else { return };
     let mut peer = Peer { address, local, tls: None, forwards_certificate: listener.config.forward_client_cert };
     if let Some(config) = &listener.config.proxy_protocol {
-        let read = preamble::read(&mut socket, config, address.ip());
+        let read = Box::pin(preamble::read(&mut socket, config, address.ip()));
         match tokio::time::timeout(terms.timeouts.first_byte.0, read).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(Proxied { source, destination }))) => (peer.address, peer.local) = (source, destination),
@@ -96,7 +98,8 @@ pub(super) async fn serve(
         return speak(gateway, terms, Arc::new(peer), (socket, false), draining).await;
     }
     let patience = terms.timeouts.tls_handshake.0;
-    match tokio::time::timeout(patience, passthrough::greet(&gateway, &listener, socket)).await {
+    // In boxes, what comes before the first request and what is rare weighs on no idle connection.
+    match tokio::time::timeout(patience, Box::pin(passthrough::greet(&gateway, &listener, socket))).await {
         Ok(Ok(Greeted::Here(stream))) => {
             let session = stream.get_ref().1;
             if !listener.tls.as_ref().is_some_and(|tls| is_acceptable(session, tls, &peer)) {
@@ -106,12 +109,12 @@ pub(super) async fn serve(
             peer.tls = Some(tls_facts(session));
             // A connection that lasts must not keep the certificates of an old configuration.
             drop(listener);
-            speak(gateway, terms, Arc::new(peer), (*stream, is_h2), draining).await;
+            speak(gateway, terms, Arc::new(peer), (stream, is_h2), draining).await;
         }
         Ok(Ok(Greeted::Elsewhere(upstream, client))) => {
             drop(listener);
             let proxied = Proxied { source: peer.address, destination: peer.local };
-            passthrough::pass(&gateway, &upstream, *client, proxied).await;
+            Box::pin(passthrough::pass(&gateway, &upstream, *client, proxied)).await;
         }
         Ok(Ok(Greeted::Nowhere)) => tracing::debug!(%address, "the greeting names nothing that is served"),
         Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
@@ -182,18 +185,15 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     guard.speak(is_h2);
     let shared = connection.clone();
     let serve = move |request| proxy::serve(gateway.clone(), shared.clone(), request);
+    // What it takes to answer goes once the answer's body begins: a stream that is not read, or a connection that is not
+    // asked, holds no more of it. It is large, and in a box it is not moved.
+    let service = service_fn(move |request| {
+        let serving = Box::pin(serve(request));
+        async move { Ok(serving.await) }
+    });
     if is_h2 {
-        let service = service_fn(move |request| {
-            // What it takes to answer goes once the answer's body begins: a stream that is not read holds no more of it.
-            let serving = Box::pin(serve(request));
-            async move { Ok(serving.await) }
-        });
-        speak_http2(service, terms, guard, (&connection, draining)).await;
+        Box::pin(speak_http2(service, terms, guard, (&connection, draining))).await;
     } else {
-        let service = service_fn(move |request| {
-            let serving = serve(request);
-            async move { Ok(serving.await) }
-        });
         speak_http1(service, terms, guard, (&connection, draining)).await;
         connection.tunnel_is_over().await;
     }
@@ -255,12 +255,12 @@ impl<V> Serving for V where
 }
 
 async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    service: impl Serving,
+    mut service: impl Serving,
     terms: Terms,
-    guard: Guard<S>,
+    mut guard: Guard<S>,
     (connection, mut draining): (&Connection, watch::Receiver<bool>),
 ) {
-    let idle = idle_at_the_end(&mut draining, connection, terms.idle_at_the_end());
+    let mut idle = pin!(idle_at_the_end(&mut draining, connection, terms.idle_at_the_end()));
     let bounds = terms.bounds;
     let mut builder = http1::Builder::new();
     // The guard has its own, narrower bounds and timers.
@@ -268,8 +268,39 @@ async fn speak_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     if bounds.headers > HEADERS_ON_STACK {
         builder.max_headers(bounds.headers);
     }
-    let serving = pin!(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
-    to_the_end(serving, |serving| serving.graceful_shutdown(), idle).await;
+    loop {
+        let mut serving = Box::new(builder.serve_connection(TokioIo::new(guard), service).with_upgrades());
+        let ended = tokio::select! {
+            biased;
+            ended = &mut *serving => ended,
+            () = quiet(connection) => {
+                // hyper keeps two buffers of 8 KiB each for as long as it has the connection.
+                let Some(parts) = serving.into_parts() else { return };
+                (guard, service) = (parts.io.into_inner(), parts.service);
+                let parked = tokio::select! {
+                    parked = guard.park(&parts.read_buf) => parked,
+                    () = &mut idle => guard.shutdown().await.and(Err(io::ErrorKind::ConnectionAborted.into())),
+                };
+                match parked {
+                    Ok(()) => continue,
+                    Err(error) => return tracing::debug!(%error, "connection ended"),
+                }
+            }
+            () = &mut idle => {
+                Pin::new(&mut *serving).graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+        return;
+    }
+}
+
+/// Returns when the guard finds that the connection may be parked: it looks whenever the connection is polled.
+async fn quiet(connection: &Connection) {
+    poll_fn(|_| if connection.quiet.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 async fn speak_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

@@ -1,5 +1,7 @@
 //! Stands between the socket and hyper: passes on only what is framed strictly, and ends what takes too long.
 
+mod writing;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -33,6 +35,7 @@ pub(super) struct Guard<S> {
     requests: u64,
     waiting_since: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
+    is_parked: bool,
     stalled: Option<Pin<Box<Sleep>>>,
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -68,9 +71,8 @@ const BROKEN_CHUNK: &[u8] = b"\0\n\r\n\r\n";
 /// RFC 9113 §8.3.1.
 const PSEUDO_HEADERS: usize = 4;
 const READ: usize = 16 << 10;
-/// What is read and thrown away after an early answer, so that the client gets to read it before the reset.
-const LINGER_BYTES: usize = 64 << 10;
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection is idle before it is parked.
+const PARK_AFTER: Duration = Duration::from_millis(500);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     pub(super) fn new(inner: S, connection: Arc<Connection>, terms: &Terms) -> Self {
@@ -97,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             requests: 0,
             waiting_since: None,
             sleep,
+            is_parked: false,
             stalled: None,
             lingering: None,
         }
@@ -244,7 +247,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         } else if self.waiting_since.is_none() {
             self.waiting_since = Some(Instant::now());
         }
+        // HTTP/2 has a state of its own between requests.
+        let is_quiet = self.connection.quiet.load(Ordering::Relaxed);
+        let parks = !partial && !is_quiet && !self.is_parked && matches!(self.state, State::Head(0));
         let patience = if partial { self.timers.headers } else { self.timers.keep_alive };
+        let patience = if parks { PARK_AFTER.min(patience) } else { patience };
         loop {
             // An early wake-up looks again, so that the timer is not set anew for every request.
             let latest = self.waiting_since.unwrap_or_else(Instant::now) + patience;
@@ -255,6 +262,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 return false;
             }
             match self.waiting_since {
+                Some(since) if parks && since.elapsed() >= patience => {
+                    // Nothing is under way or half read; nor may anything be half written.
+                    self.connection.quiet.store(self.stalled.is_none(), Ordering::Relaxed);
+                    self.sleep.as_mut().reset((since + self.timers.keep_alive).max(Instant::now() + PARK_AFTER));
+                    if self.sleep.as_mut().poll(context).is_pending() {
+                        return false;
+                    }
+                }
                 Some(since) if since + patience <= Instant::now() => return true,
                 _ => self.sleep.as_mut().reset(latest.max(Instant::now() + Duration::from_millis(100))),
             }
@@ -281,101 +296,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
-            this.vet()?;
-            if this.vetted > 0 {
-                this.give(out);
-                return Poll::Ready(Ok(()));
-            }
-            match this.state {
-                State::Refused => return Poll::Pending,
-                State::Ended => return Poll::Ready(Ok(())),
-                _ => {}
-            }
-            match this.poll_fill(context) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(_)) => {
-                    if matches!(this.state, State::Head(0)) {
-                        this.waiting_since = Some(Instant::now());
-                    }
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if !this.poll_timers(context) {
-                        return Poll::Pending;
-                    }
-                    this.end();
-                }
-            }
-        }
+        ready!(this.poll_vetted(context))?;
+        this.give(out);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    /// A client that does not read is waited for, but not for ever.
-    fn written(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(result) = polled {
-            self.stalled = None;
-            if let (State::Frames(frames), Ok(bytes)) = (&mut self.state, &result) {
-                frames.sent(*bytes);
-            }
-            return Poll::Ready(result);
-        }
-        let patience = self.timers.write_stall;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_write(context, bytes);
-        this.written(context, polled)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_write_vectored(context, slices);
-        this.written(context, polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_flush(context).map_ok(|()| 0);
-        this.written(context, polled).map_ok(drop)
-    }
-
-    /// Closes the sending side, then reads on for a moment: a socket closed with unread bytes is reset, and the reset
-    /// may overtake the answer.
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.lingering.is_none() {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
-            this.lingering = Some((Box::pin(tokio::time::sleep(LINGER)), 0));
-        }
-        let Some((sleep, read)) = &mut this.lingering else { return Poll::Ready(Ok(())) };
-        let mut space = [const { std::mem::MaybeUninit::uninit() }; READ];
+    /// Waits for what hyper may have; nothing of it is the end.
+    fn poll_vetted(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let mut buffer = ReadBuf::uninit(&mut space);
-            match Pin::new(&mut this.inner).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *read < LINGER_BYTES => {
-                    *read += buffer.filled().len();
+            self.vet()?;
+            if self.vetted > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            match self.state {
+                State::Refused => return Poll::Pending,
+                State::Ended => return Poll::Ready(Ok(())),
+                _ => {}
+            }
+            match self.poll_fill(context) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(_)) => {
+                    self.connection.quiet.store(false, Ordering::Relaxed);
+                    if matches!(self.state, State::Head(0)) {
+                        self.waiting_since = Some(Instant::now());
+                    }
                 }
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return sleep.as_mut().poll(context).map(Ok),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    if !self.poll_timers(context) {
+                        return Poll::Pending;
+                    }
+                    self.end();
+                }
             }
         }
+    }
+
+    /// Waits for the next request, or the end, with next to nothing in memory. `unread` is what was given already.
+    pub(super) async fn park(&mut self, unread: &[u8]) -> io::Result<()> {
+        self.is_parked = true;
+        let mut buffer = BytesMut::from(unread);
+        buffer.extend_from_slice(&self.buffer);
+        self.buffer = buffer;
+        self.vetted += unread.len();
+        let more = poll_fn(|context| self.poll_vetted(context)).await;
+        self.is_parked = false;
+        self.connection.quiet.store(false, Ordering::Relaxed);
+        more
     }
 }
