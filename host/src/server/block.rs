@@ -143,3 +143,11 @@ pub(super) fn stream_error(stream: u32) -> Vec<u8> {
     let number = stream.to_be_bytes();
     [&[0, 0, 5, PRIORITY_FRAME, 0][..], &number, &number, &[0]].concat()
 }
+
+/// Frames that h2 takes for a flood, and answers with ENHANCE_YOUR_CALM: a block of so many bytes that never ends.
+pub(super) fn endless_block(max: usize) -> Vec<u8> {
+    // h2 takes a quarter more CONTINUATION than such a block needs in full frames, but at least five.
+    let continuations = 2 * (max / FRAME_MAX) + 6;
+    let kinds = std::iter::once(HEADERS).chain(std::iter::repeat_n(CONTINUATION, continuations));
+    kinds.flat_map(|kind| [0, 0, 0, kind, 0, 0, 0, 0, 1]).collect()
+}

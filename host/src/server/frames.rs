@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::block::{Block, CONTINUATION, DATA, HEADER, HEADERS, Head, stream_error};
+use super::block::{Block, CONTINUATION, DATA, HEADER, HEADERS, Head, endless_block, stream_error};
 use super::fields::{Allowed, Section};
 
 /// Follows the frames that a client sends (RFC 9113 §4.1).
@@ -32,8 +32,8 @@ pub(super) enum Step {
     Replace(usize, Vec<u8>),
     /// More must arrive before anything goes on.
     Wait,
-    /// It is a flood.
-    Flood,
+    /// It is a flood: after so many bytes these go on, which have h2 end the connection, and then nothing.
+    Flood(usize, Vec<u8>),
 }
 
 /// Control frames that are larger are h2's to refuse.
@@ -89,7 +89,7 @@ impl Frames {
                 Block::Malformed(..) if passed > 0 => return waits,
                 Block::Malformed(length, frames) => {
                     self.note(head);
-                    return if self.count(head.kind) { Step::Replace(length, frames) } else { Step::Flood };
+                    return if self.count(head.kind) { Step::Replace(length, frames) } else { self.flood(passed) };
                 }
                 Block::Good(length, frames) => (length, frames),
                 Block::Unfit => (HEADER + head.length, 1),
@@ -98,9 +98,14 @@ impl Frames {
             self.skip = length as u64;
             let fits = self.count(head.kind) && (1..frames).all(|_| self.count(CONTINUATION));
             if !fits {
-                return Step::Flood;
+                return self.flood(passed);
             }
         }
+    }
+
+    /// Ends the connection by what h2 has a code for, after the whole frames before the one that is too many.
+    fn flood(&self, passed: usize) -> Step {
+        Step::Flood(passed, endless_block(self.block_max))
     }
 
     /// Keeps what a frame says of its stream.

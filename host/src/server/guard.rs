@@ -60,6 +60,8 @@ enum State {
     Refused,
     /// It took too long: as if the client had closed.
     Ended,
+    /// It was a flood: nothing after it is read, and what is left to say is said soon or never.
+    Flooded,
 }
 
 /// What hyper gets in place of a head that cannot be read; the service knows by the request's number what it was.
@@ -196,13 +198,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                         self.buffer.unsplit(rest);
                     }
                     Step::Wait => return Ok(()),
-                    Step::Flood => {
-                        self.state = State::Ended;
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of control frames"));
+                    Step::Flood(length, bytes) => {
+                        self.buffer.truncate(self.vetted + length);
+                        self.buffer.extend_from_slice(&bytes);
+                        self.vetted = self.buffer.len();
+                        self.state = State::Flooded;
+                        self.stalled = None;
                     }
                 },
                 State::Raw => self.vetted = self.buffer.len(),
-                State::Refused | State::Ended => {
+                State::Refused | State::Ended | State::Flooded => {
                     self.buffer.truncate(self.vetted);
                     return Ok(());
                 }
@@ -312,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             match self.state {
                 State::Refused => return Poll::Pending,
-                State::Ended => return Poll::Ready(Ok(())),
+                State::Ended | State::Flooded => return Poll::Ready(Ok(())),
                 _ => {}
             }
             match self.poll_fill(context) {

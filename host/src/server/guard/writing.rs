@@ -25,7 +25,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             }
             return Poll::Ready(result);
         }
-        let patience = self.timers.write_stall;
+        let patience = if matches!(self.state, State::Flooded) { LINGER } else { self.timers.write_stall };
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         match stalled.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
