@@ -11,6 +11,7 @@ mod fuzz;
 mod grpc;
 mod hostile;
 mod http2;
+mod interop;
 mod languages;
 mod listeners;
 mod mock;

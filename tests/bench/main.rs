@@ -15,6 +15,7 @@ mod large;
 mod load;
 mod neighbour;
 mod origin;
+mod others;
 mod proxies;
 mod scale;
 mod subject;

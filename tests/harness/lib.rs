@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
 
 mod client;
+mod debian;
 mod examples;
 mod frames;
 mod gateway;
@@ -22,6 +23,7 @@ mod wire;
 use std::time::Duration;
 
 pub use client::{Client, Protocol};
+pub use debian::debian;
 pub use examples::example;
 pub use frames::{Flags, Frame, FrameKind, Frames, Outcome, header_block};
 pub use gateway::Gateway;
