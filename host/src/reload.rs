@@ -211,10 +211,11 @@ impl Reloader {
             Ok(Some(snapshot)) => self.apply(snapshot.clone()),
             Err(faults) => Outcome::Refused(faults.clone()),
         };
+        self.report(&loaded, &outcome);
+        // Files are written last: until it is reported, the operator reads the state before.
         if matches!(outcome, Outcome::Applied) {
             self.loader.keep(Some(&loaded));
         }
-        self.report(&loaded, &outcome);
         self.told(&loaded, outcome)
     }
 
