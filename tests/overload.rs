@@ -175,7 +175,7 @@ fn the_memory_of_an_attack_is_given_back() {
     let (before, _) = gateway.process.resident_bytes();
     let under = attack();
     println!("{} MiB cold, {} before, {} under attack", cold >> 20, before >> 20, under >> 20);
-    assert!(under > before * 2, "{} MiB before, {} under attack", before >> 20, under >> 20);
+    assert!(under > before + (16 << 20), "{} MiB before, {} under attack", before >> 20, under >> 20);
     given_back(&gateway, before);
 }
 

@@ -126,8 +126,10 @@ impl Origin {
     /// Listens no longer, and closes every connection.
     pub fn stop(&self) {
         if !self.shared.stopped.swap(true, Ordering::SeqCst) {
-            // The accepting thread looks at `stopped` once a connection wakes it.
-            drop(TcpStream::connect(self.address));
+            // The accepting thread looks at `stopped` once a connection wakes it, and nobody listens once it has gone.
+            while TcpStream::connect(self.address).is_ok() {
+                std::thread::yield_now();
+            }
         }
         for socket in self.shared.sockets.lock().unwrap().values() {
             // It may be closed already.

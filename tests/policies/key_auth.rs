@@ -72,13 +72,15 @@ fn anything_but_one_good_key_is_refused_before_the_upstream() {
     for protocol in Protocol::ALL {
         let mut client = Client::connect(gateway.address(), protocol);
         for (path, headers, code) in refused {
-            let reply = client.get(path, headers);
+            let asked = client.try_ask("GET", path, headers, b"");
             if code.is_empty() {
-                // White space around a value is no part of it (RFC 9110 §5.5).
-                assert!([200, 401].contains(&reply.status), "{reply:?}");
+                // White space around a value is no part of it (RFC 9110 §5.5), and malformed in HTTP/2 (RFC 9113 §8.2.1).
+                let is_served = matches!(&asked, Ok(reply) if [200, 401].contains(&reply.status));
+                assert_eq!(is_served, protocol == Protocol::Http1, "{asked:?}");
                 drop(origin.take());
                 continue;
             }
+            let reply = asked.unwrap();
             assert_eq!((reply.status, reply.reason()), (401, Some(code)), "{path} {headers:?}: {reply:?}");
             assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer"), "{reply:?}");
             assert!(origin.take().bytes.is_empty(), "{path} {headers:?}");
