@@ -25,7 +25,8 @@ done
 
 if [ ${#names[@]} -eq 0 ]; then
   for manifest in "$policies"/*/Cargo.toml; do
-    names+=("$(basename "$(dirname "$manifest")")")
+    # What is no component is a library that policies share.
+    grep -q cdylib "$manifest" && names+=("$(basename "$(dirname "$manifest")")")
   done
 fi
 packages=()

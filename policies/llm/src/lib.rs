@@ -1,0 +1,18 @@
+//! The dialects of LLM providers, and the way from each to each.
+//!
+//! A request is read into a [`Conversation`](conversation::Conversation), which every dialect can be written from; a
+//! whole answer into a [`Completion`](completion::Completion), and a streamed one into
+//! [`Step`](completion::Step)s. What a dialect cannot carry is written to the [`Ledger`](fault::Ledger): a warning or
+//! a refusal, never silence. Nothing here does any input or output, knows the time or keeps a secret.
+
+pub mod completion;
+pub mod content;
+pub mod conversation;
+pub mod dialect;
+pub mod error;
+pub mod fault;
+pub mod json;
+pub mod tool_name;
+pub mod usage;
+
+pub use dialect::Dialect;

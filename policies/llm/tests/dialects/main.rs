@@ -1,0 +1,10 @@
+//! Every dialect, and the way from each to each.
+
+mod chat;
+mod cohere;
+mod converse;
+mod gemini;
+mod json;
+mod messages;
+mod responses;
+mod rig;
