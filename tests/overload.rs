@@ -55,6 +55,10 @@ fn bodies_that_find_no_room_are_turned_away_at_once_and_those_that_do_are_served
         wire.send(&most);
     }
     eventually("57 MiB held", || (pressure(&gateway, "body_bytes") >= 57 * MIB as u64).then_some(()));
+    // The bodies are counted at once, what is done about them is looked at every 20 ms.
+    eventually("something is done about it", || {
+        gateway.admin_get("/status").json()["overload"]["shed"].as_bool().unwrap().then_some(())
+    });
     let mut took: Vec<Duration> = (0..61)
         .map(|_| {
             let mut wire = Wire::connect(gateway.address());
