@@ -2,6 +2,7 @@
 
 mod content;
 mod copy;
+mod event_stream;
 mod events;
 mod gather;
 mod json;

@@ -77,7 +77,7 @@ pub enum AnswerBody {
     /// As it is.
     Plain(Body),
     /// As policies make it of the upstream's events.
-    Events(Body, crate::body::Framing),
+    Events(Body, body::Framings),
 }
 
 async fn handle(

@@ -1,6 +1,8 @@
-//! Frames a stream into whole events: server-sent events (WHATWG HTML §9.2) and NDJSON.
+//! Frames a stream into whole events: server-sent events (WHATWG HTML §9.2), NDJSON, and AWS event streams.
 
 use bytes::{Bytes, BytesMut};
+
+use super::event_stream::{self, Start};
 
 /// How a stream is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,14 +11,16 @@ pub enum Framing {
     Sse,
     /// `application/x-ndjson`: one JSON text a line.
     Ndjson,
+    /// `application/vnd.amazon.eventstream`: one message after another.
+    EventStream,
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The SSE `event:` name; empty if none.
+    /// The SSE `event:` name, or the type of a message or exception; empty if none.
     pub name: String,
-    /// The SSE `data:` lines joined by LF; for NDJSON the line.
+    /// The SSE `data:` lines joined by LF; for NDJSON the line, for a message the payload.
     pub data: String,
 }
 
@@ -31,6 +35,8 @@ pub struct Framer {
     /// The last byte looked at was a carriage return, so a line feed now belongs to it.
     after_return: bool,
     started: bool,
+    /// What comes is no message, and nothing after it can be told apart.
+    broken: bool,
     max: usize,
 }
 
@@ -42,6 +48,7 @@ impl Framing {
         match essence.to_ascii_lowercase().as_str() {
             "text/event-stream" => Some(Self::Sse),
             "application/x-ndjson" | "application/jsonl" | "application/ndjson" => Some(Self::Ndjson),
+            "application/vnd.amazon.eventstream" => Some(Self::EventStream),
             _ => None,
         }
     }
@@ -52,7 +59,7 @@ impl Framer {
     #[must_use]
     pub fn new(framing: Framing, max: usize) -> Self {
         let buffer = BytesMut::new();
-        Self { framing, buffer, scanned: 0, line: 0, after_return: false, started: false, max }
+        Self { framing, buffer, scanned: 0, line: 0, after_return: false, started: false, broken: false, max }
     }
 
     /// Takes what was read. `false` if the block under way is too large.
@@ -64,6 +71,9 @@ impl Framer {
 
     /// The next whole block and its event; a block of comments or blank lines has none.
     pub fn next_block(&mut self) -> Option<(Bytes, Option<Event>)> {
+        if self.framing == Framing::EventStream {
+            return self.next_message();
+        }
         while let Some(byte) = self.buffer.get(self.scanned).copied() {
             self.scanned += 1;
             if byte == b'\n' && self.after_return {
@@ -93,6 +103,36 @@ impl Framer {
         None
     }
 
+    /// Whether what came is no message of an event stream: its checksums are wrong, or its payload is no text.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    fn next_message(&mut self) -> Option<(Bytes, Option<Event>)> {
+        if self.broken {
+            return None;
+        }
+        match event_stream::start(&self.buffer) {
+            Start::Whole(total) => {
+                self.scanned = 0;
+                let message = self.buffer.split_to(total).freeze();
+                let event = event_stream::read(&message);
+                self.broken = event.is_none();
+                event.map(|event| (message, Some(event)))
+            }
+            Start::Part(total) => {
+                // Known to be too large before it has come.
+                self.scanned = total.filter(|total| *total > self.max).unwrap_or(self.buffer.len());
+                None
+            }
+            Start::Broken => {
+                self.broken = true;
+                None
+            }
+        }
+    }
+
     /// Whether a return is the newest byte and the line before ended in both: the line feed belongs to this block, and
     /// would be lost with the next one where a policy writes that anew.
     fn awaits_line_feed(&self) -> bool {
@@ -118,6 +158,8 @@ impl Framer {
         }
         let event = match self.framing {
             Framing::Sse => sse_event(&text),
+            // Half a message is none.
+            Framing::EventStream => None,
             Framing::Ndjson => Some(text.trim()).filter(|line| !line.is_empty()).map(|line| Event::of("", line)),
         };
         (block, event)
@@ -154,6 +196,7 @@ fn sse_event(block: &str) -> Option<Event> {
 /// Appends an event in its framing.
 pub fn write_event(framing: Framing, event: &Event, out: &mut Vec<u8>) {
     match framing {
+        Framing::EventStream => event_stream::write(event, out),
         Framing::Ndjson => {
             // A line end inside the document would make two of it; in JSON text it is only white space.
             out.extend(event.data.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));

@@ -277,15 +277,15 @@ impl StreamStep {
         self.changed = true;
     }
 
-    /// The bytes to send.
+    /// The bytes to send: as they came, unless a policy changed them or they are to be framed in another way.
     #[must_use]
-    pub fn into_bytes(self, framing: Framing) -> Bytes {
-        if !self.changed {
+    pub fn into_bytes(self, came: Framing, goes: Framing) -> Bytes {
+        if !self.changed && came == goes {
             return self.raw;
         }
         let mut out = Vec::new();
         for event in &self.events {
-            write_event(framing, event, &mut out);
+            write_event(goes, event, &mut out);
         }
         out.into()
     }

@@ -10,6 +10,7 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::body::Framings;
 use super::retry::{Tried, Tries};
 use super::run::{REQUEST_ID, Run};
 use super::wish::Wishes;
@@ -158,6 +159,7 @@ pub(super) async fn receive(
     body.keep_trailers(is_trailer);
     let mut headers = parts.headers;
     clean_response(&mut headers);
+    let came = framing_of(&headers);
     run.held.response = Some(ResponseHead { status: parts.status, headers });
     let chains = [&entry.chain, &route.chain];
     for chain in chains {
@@ -167,17 +169,18 @@ pub(super) async fn receive(
             return see_out(run, route, answer, rest).await;
         }
     }
-    let framing = run.held.response.as_ref().and_then(|head| framing_of(&head.headers));
+    let goes = run.held.response.as_ref().and_then(|head| framing_of(&head.headers));
     let wants = |phase| chains.iter().any(|chain| chain.wants(phase, &run.held));
-    if let Some(framing) = framing {
+    if let Some(from_upstream) = came {
         if !wants(Phase::OnEvent) {
             return Ok(Answer { head: take_head(run)?, body: AnswerBody::Plain(body) });
         }
         let head = take_head(run)?;
+        let to_client = goes.unwrap_or(from_upstream);
         if head.headers.contains_key(CONTENT_ENCODING) {
             return Err(Error::new(Reason::PolicyEncoded, "the upstream compressed a stream that a policy reads"));
         }
-        return Ok(Answer { head, body: AnswerBody::Events(body, framing) });
+        return Ok(Answer { head, body: AnswerBody::Events(body, Framings { from_upstream, to_client }) });
     }
     let has_body = run.held.request.method != Method::HEAD
         && !matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -64,10 +64,17 @@ struct Plain {
 struct EventStream {
     body: Body,
     run: Run,
-    framing: Framing,
+    framings: Framings,
     framer: Framer,
     until: Instant,
     ended: bool,
+}
+
+/// How a stream of events is framed: as it comes from the upstream, and as the client is to get it.
+#[derive(Debug, Clone, Copy)]
+pub struct Framings {
+    pub(super) from_upstream: Framing,
+    pub(super) to_client: Framing,
 }
 
 /// Blocks that are handed over at once; more wait for the next call.
@@ -83,12 +90,12 @@ impl ResponseBody {
         Self(State::Plain(Box::new(Plain { body, run, deadline: None, until })))
     }
 
-    pub(super) fn events(body: Body, framing: Framing, run: Run) -> Self {
+    pub(super) fn events(body: Body, framings: Framings, run: Run) -> Self {
         let max = run.snapshot.config.bounds.event.as_usize();
         let until = run.deadline(true);
-        let framer = Framer::new(framing, max);
+        let framer = Framer::new(framings.from_upstream, max);
         LAST.set(BodyState::Gave);
-        Self(State::Events(Box::new(EventStream { body, run, framing, framer, until, ended: false })))
+        Self(State::Events(Box::new(EventStream { body, run, framings, framer, until, ended: false })))
     }
 }
 
@@ -176,20 +183,26 @@ impl EventStream {
 
     /// Reads once more, or tells the chains that it is over.
     async fn read(&mut self) -> Result<Bytes, Error> {
-        let body = &mut self.body;
-        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-        let failed = match tokio::time::timeout_at(self.until, frame).await {
-            Ok(Some(Ok(frame))) => {
-                let data = frame.into_data().unwrap_or_default();
-                if !self.framer.push(&data) {
-                    return Err(Error::new(Reason::UpstreamTooLarge, "one event is too large"));
+        let failed = if self.framer.is_broken() {
+            Some(Error::new(Reason::UpstreamBroken, "no message of an event stream"))
+        } else {
+            let body = &mut self.body;
+            let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+            match tokio::time::timeout_at(self.until, frame).await {
+                Ok(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    if !self.framer.push(&data) {
+                        return Err(Error::new(Reason::UpstreamTooLarge, "one event is too large"));
+                    }
+                    return Ok(Bytes::new());
                 }
-                return Ok(Bytes::new());
+                Ok(None) => None,
+                Ok(Some(Err(error))) => Some(error),
+                Err(_) => Some(Error::new(Reason::Timeout, "the stream took too long")),
             }
-            Ok(None) => None,
-            Ok(Some(Err(error))) => Some(error),
-            Err(_) => Some(Error::new(Reason::Timeout, "the stream took too long")),
         };
+        // What was not read is of no use to anyone.
+        self.body = Body::empty();
         self.ended = true;
         let step = match self.framer.rest() {
             // Half an event of a stream that broke off is no event.
@@ -221,7 +234,7 @@ impl EventStream {
             self.ended = true;
             self.body = Body::empty();
         }
-        Ok(step.into_bytes(self.framing))
+        Ok(step.into_bytes(self.framings.from_upstream, self.framings.to_client))
     }
 }
 
