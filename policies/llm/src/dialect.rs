@@ -14,31 +14,21 @@ use crate::completion::Step;
 use crate::fault::Ledger;
 
 /// What a client or an upstream speaks.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// OpenAI Chat Completions.
     #[serde(rename = "openai")]
     Chat,
-    /// OpenAI Responses, and the Open Responses specification.
-    #[serde(rename = "openai-responses")]
-    Responses,
     /// Anthropic Messages.
     #[serde(rename = "anthropic")]
     Messages,
-    /// Gemini `generateContent`.
-    Gemini,
-    /// Bedrock Converse.
-    #[serde(rename = "bedrock")]
-    Converse,
-    /// Cohere chat, version 2.
-    Cohere,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Chat, Self::Responses, Self::Messages, Self::Gemini, Self::Converse, Self::Cohere];
+    pub const ALL: [Self; 2] = [Self::Chat, Self::Messages];
 }
 
 /// What the operator says of an upstream.
@@ -48,9 +38,39 @@ pub struct Options {
     pub output_tokens_default: u32,
     /// How an Anthropic model is told to think.
     pub thinking: ThinkingStyle,
+    /// What an upstream of chat completions is told of earlier thoughts.
+    pub chat_thoughts: ChatThoughts,
+    /// Whether an upstream of chat completions only knows `max_tokens`, and not `max_completion_tokens`.
+    pub has_older_max_tokens: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            output_tokens_default: 4096,
+            thinking: ThinkingStyle::default(),
+            chat_thoughts: ChatThoughts::default(),
+            has_older_max_tokens: false,
+        }
+    }
+}
+
+/// What an upstream of chat completions is told of earlier thoughts.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatThoughts {
+    /// Nothing: OpenAI's own has no field for them.
+    #[default]
+    None,
+    /// Their text, in `reasoning_content`.
+    ReasoningContent,
+    /// Text and signatures, in `reasoning_details` and `extra_content`.
+    ReasoningDetails,
 }
 
 /// How an Anthropic model is told to think.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThinkingStyle {
@@ -72,6 +92,8 @@ pub struct Heading {
     pub created: u64,
     /// Whether the client asked for usage at the end of its stream.
     pub stream_usage: bool,
+    /// About how many tokens the request has, for dialects that say it before the upstream does.
+    pub input_estimate: u32,
 }
 
 /// One event of a stream, as its framing has it: of server-sent events the `event:` name and the `data:`, of AWS

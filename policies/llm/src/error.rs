@@ -7,6 +7,8 @@ pub struct UpstreamError {
     pub kind: ErrorKind,
     /// For a person.
     pub message: String,
+    /// Whether the gateway found it: the upstream itself did not say so.
+    pub is_found: bool,
 }
 
 /// What went wrong.
@@ -111,9 +113,14 @@ impl ErrorKind {
 }
 
 impl UpstreamError {
+    /// An error that the upstream told.
+    pub fn told(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), is_found: false }
+    }
+
     /// An error that the gateway itself found.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), is_found: true }
     }
 
     /// The provider's stream ended before its answer did.
@@ -123,6 +130,6 @@ impl UpstreamError {
 
     /// An answer that is not of its dialect says no more than its status.
     pub fn of_status(status: u16) -> Self {
-        Self::new(ErrorKind::of_status(status), format!("the provider answered with status {status}"))
+        Self::told(ErrorKind::of_status(status), format!("the provider answered with status {status}"))
     }
 }

@@ -16,6 +16,11 @@ impl Fault {
         Self { code: "invalid-request", message: format!("{at} {message}") }
     }
 
+    /// A field has no counterpart, and nothing can go on without it.
+    pub fn unsupported(at: &str, why: &str) -> Self {
+        Self { code: "unsupported-field", message: format!("{at} {why}") }
+    }
+
     /// The body is not JSON.
     pub fn not_json(message: &str) -> Self {
         Self { code: "invalid-json", message: message.to_owned() }
@@ -61,25 +66,24 @@ impl Ledger {
 
     /// A field without a counterpart, which changes nothing in what the answer means.
     pub fn left_out(&mut self, field: &str) {
-        self.warn(field, "was left out");
+        self.warn(format!("left out: {field}"));
     }
 
     /// A field was carried over with another meaning, which `how` says: "was lowered to 1".
     pub fn changed(&mut self, field: &str, how: &str) {
-        self.warn(field, how);
+        self.warn(format!("{field} {how}"));
     }
 
     /// A field without a counterpart, without which the answer would be another one.
     pub fn refuse(&mut self, field: &str, why: &str) {
         match self.on_loss {
             OnLoss::ByWeight | OnLoss::Refuse => add(&mut self.refusals, format!("{field} {why}")),
-            OnLoss::Warn => add(&mut self.warnings, format!("{field} was left out: it {why}")),
+            OnLoss::Warn => add(&mut self.warnings, format!("left out: {field}, which {why}")),
         }
     }
 
-    fn warn(&mut self, field: &str, how: &str) {
-        let list = if self.on_loss == OnLoss::Refuse { &mut self.refusals } else { &mut self.warnings };
-        add(list, format!("{field} {how}"));
+    fn warn(&mut self, entry: String) {
+        add(if self.on_loss == OnLoss::Refuse { &mut self.refusals } else { &mut self.warnings }, entry);
     }
 
     /// Whether everything was carried over as it was.
@@ -107,10 +111,12 @@ impl Ledger {
 }
 
 fn add(list: &mut Vec<String>, entry: String) {
-    if list.len() < ENTRIES_MAX && !list.contains(&entry) {
-        list.push(entry);
+    match list.len() {
+        _ if list.contains(&entry) => {}
+        ENTRIES_MAX => *list.last_mut().unwrap_or(&mut String::new()) = "and more".to_owned(),
+        _ => list.push(entry),
     }
 }
 
 /// A header has room for so many.
-const ENTRIES_MAX: usize = 16;
+const ENTRIES_MAX: usize = 64;

@@ -13,6 +13,7 @@ pub mod error;
 pub mod fault;
 pub mod json;
 pub mod tool_name;
+pub mod translate;
 pub mod usage;
 
 pub use dialect::Dialect;

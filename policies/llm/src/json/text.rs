@@ -30,6 +30,14 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// About how many bytes it has.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Written(written) => inner(written).len(),
+            Self::Plain(plain) => plain.len(),
+        }
+    }
+
     /// The same, for whoever keeps it.
     pub fn into_string(self) -> String {
         self.plain().into_owned()

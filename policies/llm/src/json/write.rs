@@ -137,6 +137,12 @@ impl ToJson for String {
     }
 }
 
+impl ToJson for std::borrow::Cow<'_, str> {
+    fn write_to(&self, out: &mut String) {
+        escape_into(self, out);
+    }
+}
+
 impl ToJson for bool {
     fn write_to(&self, out: &mut String) {
         out.push_str(if *self { "true" } else { "false" });

@@ -109,7 +109,7 @@ fn what_nobody_took_is_named_with_its_path() {
         object.take_objects("list", ledger, |item, _| item.require::<u32>("known"))
     });
     assert_eq!(read.unwrap(), [1, 2]);
-    let expected = ["list[1].odd was left out: it is not known", "far was left out: it is not known"];
+    let expected = ["left out: list[1].odd, which is not known", "left out: far, which is not known"];
     assert_eq!(ledger.warnings(), expected);
     assert_eq!(document.root().member("far").and_then(|far| far.member("deep")).map(Json::path).unwrap(), "far.deep");
 }
