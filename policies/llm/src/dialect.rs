@@ -21,6 +21,9 @@ pub enum Dialect {
     /// OpenAI Chat Completions.
     #[serde(rename = "openai")]
     Chat,
+    /// OpenAI Responses, and the Open Responses specification.
+    #[serde(rename = "openai-responses")]
+    Responses,
     /// Anthropic Messages.
     #[serde(rename = "anthropic")]
     Messages,
@@ -28,7 +31,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Messages];
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Responses, Self::Messages];
 }
 
 /// What the operator says of an upstream.
@@ -44,14 +47,19 @@ pub struct Options {
     pub has_older_max_tokens: bool,
 }
 
+impl Options {
+    /// For an upstream of which the operator says nothing.
+    pub const DEFAULT: Self = Self {
+        output_tokens_default: 4096,
+        thinking: ThinkingStyle::Adaptive,
+        chat_thoughts: ChatThoughts::None,
+        has_older_max_tokens: false,
+    };
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            output_tokens_default: 4096,
-            thinking: ThinkingStyle::default(),
-            chat_thoughts: ChatThoughts::default(),
-            has_older_max_tokens: false,
-        }
+        Self::DEFAULT
     }
 }
 

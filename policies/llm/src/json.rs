@@ -6,7 +6,7 @@ mod write;
 
 pub use document::{Document, NotJson};
 pub use text::Text;
-pub use write::{ListWriter, ObjectWriter, ToJson, list, object, object_text};
+pub use write::{ListWriter, ObjectWriter, Raw, ToJson, list, object, object_text};
 
 use crate::fault::{Fault, Ledger};
 use document::Node;

@@ -8,6 +8,7 @@
 pub mod completion;
 pub mod content;
 pub mod conversation;
+mod data_url;
 pub mod dialect;
 pub mod error;
 pub mod fault;

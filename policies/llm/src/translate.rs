@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::completion::{Block, Finish, Piece, Step};
 use crate::content::Content;
 use crate::conversation::Conversation;
-use crate::dialect::{Dialect, Frame, Heading, Options, Output, Sink, chat, messages};
+use crate::dialect::{Dialect, Frame, Heading, Options, Output, Sink, chat, messages, responses};
 use crate::error::{ErrorKind, UpstreamError};
 use crate::fault::{Fault, Ledger, OnLoss};
 use crate::json::{Document, Json};
@@ -17,6 +17,7 @@ macro_rules! at {
     ($dialect:expr, $door:ident::$way:ident($($argument:expr),*)) => {
         match $dialect {
             Dialect::Chat => chat::$door::$way($($argument),*),
+            Dialect::Responses => responses::$door::$way($($argument),*),
             Dialect::Messages => messages::$door::$way($($argument),*),
         }
     };
@@ -148,12 +149,16 @@ pub fn response(
 /// Translates the body of an error. The status is the client dialect's own for it.
 pub fn error(pair: Pair, status: u16, body: &str) -> (u16, String) {
     let error = at!(pair.upstream, error::read(status, body));
-    (at!(pair.client, error::status(error.kind)), at!(pair.client, error::write(&error)))
+    error_in(pair.client, &error)
 }
 
 /// The body and status of an error in a dialect.
 pub fn error_in(client: Dialect, error: &UpstreamError) -> (u16, String) {
-    (at!(client, error::status(error.kind)), at!(client, error::write(error)))
+    let status = match client {
+        Dialect::Messages => messages::error::status(error.kind),
+        Dialect::Chat | Dialect::Responses => error.kind.status(),
+    };
+    (status, at!(client, error::write(error)))
 }
 
 /// What an answer cost, from the text of its own account of it: the member `usage`, of Gemini `usageMetadata`.
@@ -239,7 +244,7 @@ macro_rules! sides {
 }
 
 sides!(
-    Chat => chat, Messages => messages
+    Chat => chat, Responses => responses, Messages => messages
 );
 
 impl Relay {

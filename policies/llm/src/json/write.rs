@@ -8,6 +8,16 @@ pub trait ToJson {
     fn write_to(&self, out: &mut String);
 }
 
+/// A value that is JSON already.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a>(pub &'a str);
+
+impl ToJson for Raw<'_> {
+    fn write_to(&self, out: &mut String) {
+        out.push_str(self.0);
+    }
+}
+
 /// Writes the members of an object.
 #[derive(Debug)]
 pub struct ObjectWriter<'o> {

@@ -6,7 +6,8 @@ use gatewright_llm::fault::OnLoss;
 use gatewright_llm::translate::{self, Asked};
 use serde_json::{Value, json};
 
-use crate::rig::{data, heading, parsed, request, response, said, stream, try_request};
+use crate::pairs::{data, heading, request, response, said, stream, try_request};
+use crate::rig::parsed;
 
 /// Everything that a request can say and OpenAI knows.
 fn everything() -> Value {

@@ -6,5 +6,6 @@ mod converse;
 mod gemini;
 mod json;
 mod messages;
+mod pairs;
 mod responses;
 mod rig;

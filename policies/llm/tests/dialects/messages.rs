@@ -3,7 +3,8 @@
 use gatewright_llm::Dialect::{Chat, Messages};
 use serde_json::{Value, json};
 
-use crate::rig::{data, heading, parsed, request, response, said, stream, try_request, typed};
+use crate::pairs::{data, heading, request, response, said, stream, try_request, typed};
+use crate::rig::parsed;
 
 /// Everything that a request can say.
 fn everything() -> Value {
@@ -360,7 +361,8 @@ fn a_stream_that_is_cut_off_ends_in_an_error() {
 
 #[test]
 fn errors_keep_their_kind() {
-    use gatewright_llm::dialect::{chat, messages};
+    use gatewright_llm::dialect::chat;
+    use gatewright_llm::dialect::messages;
     use gatewright_llm::error::{ErrorKind, UpstreamError};
     for kind in ErrorKind::ALL {
         let error = UpstreamError::told(kind, "Because.");
@@ -373,6 +375,6 @@ fn errors_keep_their_kind() {
     }
     let overloaded =
         messages::error::read(529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Later."}}"#);
-    assert_eq!((overloaded.kind, chat::error::status(overloaded.kind)), (ErrorKind::Overloaded, 503));
+    assert_eq!((overloaded.kind, overloaded.kind.status()), (ErrorKind::Overloaded, 503));
     assert_eq!(messages::error::read(404, "<html>").kind, ErrorKind::NotFound);
 }

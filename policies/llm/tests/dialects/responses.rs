@@ -1,1 +1,5 @@
 //! `responses`.
+
+mod request;
+mod response;
+mod stream;

@@ -1,5 +1,11 @@
 //! What the tests of several dialects need.
 
+use gatewright_llm::completion::{Block, Piece, Step};
+use gatewright_llm::content::Signature;
+use gatewright_llm::dialect::{Frame, Heading, Sink};
+use gatewright_llm::json::Document;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Numbers that look random and are the same in every run (SplitMix64).
@@ -20,69 +26,99 @@ pub(crate) fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| unreachable!("{error}: {text}"))
 }
 
-use gatewright_llm::Dialect;
-use gatewright_llm::dialect::{Frame, Heading, Options, Output};
-use gatewright_llm::fault::{Fault, Ledger, OnLoss};
-use gatewright_llm::tool_name::ToolNames;
-use gatewright_llm::translate::{self, Asked, Pair, Relay};
-
-/// A request that goes from one dialect to another, and what is warned of.
-pub(crate) fn request(client: Dialect, upstream: Dialect, body: &Value) -> (Value, String) {
-    let translated = try_request(client, upstream, body).unwrap_or_else(|fault| unreachable!("{fault}: {body}"));
-    (parsed(&translated.body), translated.warning)
+/// A JSON text, ready to be read.
+pub(crate) fn document(text: &str) -> Document<'_> {
+    Document::parse(text).unwrap_or_else(|error| unreachable!("{error}: {text}"))
 }
 
-pub(crate) fn try_request(client: Dialect, upstream: Dialect, body: &Value) -> Result<translate::Request, Fault> {
-    let text = body.to_string();
-    let asked = Asked { client, body: &text, model: None, stream: None };
-    translate::request(&asked, upstream, &Options::default(), OnLoss::default(), |_| None)
+/// An object with other members added or changed.
+pub(crate) fn with(mut object: Value, change: &Value) -> Value {
+    if let (Some(members), Some(change)) = (object.as_object_mut(), change.as_object()) {
+        members.extend(change.clone());
+    }
+    object
 }
 
+/// A state as it is after it was stored, and how many bytes that took.
+pub(crate) fn stored<T: Serialize + DeserializeOwned>(state: &T) -> (T, usize) {
+    let text = serde_json::to_string(state).unwrap_or_else(|error| unreachable!("{error}"));
+    (serde_json::from_str(&text).unwrap_or_else(|error| unreachable!("{error}: {text}")), text.len())
+}
+
+/// What the tests know of an answer beside what the upstream says.
 pub(crate) fn heading() -> Heading {
-    Heading { seed: "seed".to_owned(), model: "asked".to_owned(), created: 1_700_000_000, ..Heading::default() }
-}
-
-/// A whole answer that goes from an upstream to a client, and what is warned of.
-pub(crate) fn response(client: Dialect, upstream: Dialect, body: &Value) -> (Value, Vec<String>) {
-    let mut ledger = Ledger::default();
-    let pair = Pair { client, upstream };
-    let response = translate::response(pair, &body.to_string(), &ToolNames::default(), &heading(), &mut ledger);
-    let response = response.unwrap_or_else(|error| unreachable!("{error:?}: {body}"));
-    (parsed(&response.body), ledger.warnings().to_vec())
-}
-
-/// A stream that goes from an upstream to a client. It is translated in one go, and once more with its state written
-/// and read between the frames: both must give the same.
-pub(crate) fn stream(client: Dialect, upstream: Dialect, frames: &[Frame], heading: &Heading) -> Vec<Frame> {
-    let pair = Pair { client, upstream };
-    let names = ToolNames::default();
-    let (mut whole, mut output) = (Relay::new(pair), Output::default());
-    for frame in frames {
-        whole.read(frame, &names, heading, &mut output);
+    Heading {
+        seed: "seed".into(),
+        model: "asked".into(),
+        created: 1_700_000_000,
+        stream_usage: true,
+        input_estimate: 0,
     }
-    whole.close(heading, &mut output);
-    let (mut torn, mut again) = (Relay::new(pair), Output::default());
+}
+
+/// The doors of a stream's reader.
+pub(crate) type StreamDoors<R> = (fn(&mut R, &Frame, &Heading, Sink<'_>), fn(&mut R, Sink<'_>));
+
+/// Reads a stream to its end, and hands every step on. The reader is stored between frames if `stores`.
+pub(crate) fn read_stream<R: Default + Serialize + DeserializeOwned>(
+    frames: &[Frame],
+    (read, close): StreamDoors<R>,
+    stores: bool,
+    mut on: impl FnMut(&Step<'_>),
+) {
+    let mut reader = R::default();
     for frame in frames {
-        torn.read(frame, &names, heading, &mut again);
-        torn = serde_json::from_str(&serde_json::to_string(&torn).unwrap_or_default())
-            .unwrap_or_else(|error| unreachable!("{error}"));
+        read(&mut reader, frame, &heading(), &mut |step| on(&step));
+        if stores {
+            reader = stored(&reader).0;
+        }
     }
-    torn.close(heading, &mut again);
-    assert_eq!(output.frames, again.frames);
-    output.frames
+    close(&mut reader, &mut |step| on(&step));
 }
 
-/// Frames as chat completions have them.
-pub(crate) fn data(events: &[Value]) -> Vec<Frame> {
-    events.iter().map(|event| Frame::unnamed(event.as_str().map_or_else(|| event.to_string(), str::to_owned))).collect()
+/// The steps of a stream, one line each; the same whether the reader is stored between frames or not.
+pub(crate) fn steps<R: Default + Serialize + DeserializeOwned>(frames: &[Frame], doors: StreamDoors<R>) -> Vec<String> {
+    let [at_once, stored] = [false, true].map(|stores| {
+        let mut lines = Vec::new();
+        read_stream(frames, doors, stores, |step| lines.push(line(step)));
+        lines
+    });
+    assert_eq!(at_once, stored, "the state of the reader is not whole");
+    stored
 }
 
-/// Frames as messages have them.
-pub(crate) fn typed(events: &[Value]) -> Vec<Frame> {
-    events.iter().map(|event| Frame::named(event["type"].as_str().unwrap_or_default(), event.to_string())).collect()
+/// A step as a line that is easily read.
+pub(crate) fn line(step: &Step<'_>) -> String {
+    match step {
+        Step::Start { id, model, .. } => format!("start {} {}", id.plain(), model.plain()),
+        Step::Open { block, kind } => match kind {
+            Block::Text => format!("{block} text"),
+            Block::Thought => format!("{block} thought"),
+            Block::Refusal => format!("{block} refusal"),
+            Block::Redacted(signature) => format!("{block} redacted {}", signed(signature)),
+            Block::Call { id, name } => format!("{block} call {} {}", id.plain(), name.plain()),
+            Block::Whole(part) => format!("{block} whole {:?}", part.content),
+        },
+        Step::Piece { block, piece } => match piece {
+            Piece::Text(text) | Piece::Arguments(text) => format!("{block} + {}", text.plain()),
+            Piece::Signature(signature) => format!("{block} signed {}", signed(signature)),
+            Piece::Citation(citation) => format!("{block} {citation:?}"),
+            Piece::LogProbabilities(tokens) => {
+                let tokens = tokens.iter().map(|token| format!("{}={}", token.token.plain(), token.log_probability));
+                format!("{block} likely {}", tokens.collect::<Vec<_>>().join(" "))
+            }
+        },
+        Step::Close { block } => format!("{block} end"),
+        Step::Alive => "alive".into(),
+        Step::Finish { finish, stop_sequence, usage } => {
+            let stop = stop_sequence.as_ref().map(|stop| format!(" {:?}", stop.plain())).unwrap_or_default();
+            let (read, out, thought) = (usage.cache_read, usage.output, usage.reasoning);
+            format!("finish {finish:?}{stop} in {} read {read} out {out} thought {thought}", usage.input)
+        }
+        Step::Error(error) => format!("error {}: {}", error.kind.word(), error.message),
+    }
 }
 
-/// What frames say, each as a value; one that is no JSON as a text.
-pub(crate) fn said(frames: &[Frame]) -> Vec<Value> {
-    frames.iter().map(|frame| serde_json::from_str(&frame.data).unwrap_or_else(|_| frame.data.clone().into())).collect()
+fn signed(signature: &Signature<'_>) -> String {
+    format!("{} {}", signature.maker.word(), signature.value.plain())
 }

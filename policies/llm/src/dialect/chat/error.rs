@@ -45,11 +45,6 @@ pub fn write(error: &UpstreamError) -> String {
     })
 }
 
-/// The status of an error.
-pub fn status(kind: ErrorKind) -> u16 {
-    kind.status()
-}
-
 /// The error within a stream, which ends with it.
 pub fn stream(error: &UpstreamError) -> Frame {
     Frame::unnamed(write(error))

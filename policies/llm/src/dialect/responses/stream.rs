@@ -1,0 +1,9 @@
+//! Reads and writes the events of a streamed answer.
+
+mod block;
+mod ending;
+mod reader;
+mod writer;
+
+pub use reader::Reader;
+pub use writer::Writer;
