@@ -16,7 +16,11 @@ const HEADINGS: [&str; 6] =
 fn pages() -> Vec<(String, String)> {
     let folder = repository().join("policies");
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let policies: BTreeSet<PathBuf> = entries.filter(|path| path.join("Cargo.toml").exists()).collect();
+    let is_policy = |path: &PathBuf| {
+        // What is no component is a library that policies share.
+        std::fs::read_to_string(path.join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib"))
+    };
+    let policies: BTreeSet<PathBuf> = entries.filter(is_policy).collect();
     let page = |path: PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         (name, std::fs::read_to_string(path.join("README.md")).unwrap_or_default())
