@@ -8,6 +8,7 @@ mod key;
 mod reply;
 mod request;
 mod scalar;
+mod shape;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use key::cookie;
 pub use reply::{Reply, ReplyBody, error_reply};
 pub use request::Request;
 pub use scalar::Scalar;
+pub use shape::api_at;
 
 use crate::services::Holdings;
 use journal::{Undo, WaitingHeader};

@@ -161,4 +161,13 @@ pub enum Api {
     Openai,
     /// `{"type": "error", "error": {"type", "message"}}`.
     Anthropic,
+    /// `{"error": {"code", "message", "status", "details"}}`, as `google.rpc.Status`.
+    Gemini,
+    /// `{"message"}`, with the exception's name in the header `x-amzn-errortype`.
+    Bedrock,
+    /// `{"id", "message"}`.
+    Cohere,
+    /// That of the client's path: `…/messages` is Anthropic's, `/v1beta/…` Gemini's, `…/converse` Bedrock's, `/v2/chat`
+    /// Cohere's, other paths with `/v1/` OpenAI's, and all others are problems.
+    Auto,
 }

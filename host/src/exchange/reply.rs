@@ -1,10 +1,10 @@
 //! A reply that the gateway or a policy makes itself, shaped as the route's API shapes its errors.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::HeaderValue;
 use http::{HeaderMap, HeaderName, StatusCode};
-use serde_json::json;
 
+use super::shape::{Fault, shape};
 use crate::config::Api;
 use crate::error::Error;
 use crate::grpc;
@@ -78,8 +78,7 @@ impl Reply {
             ReplyBody::Empty => Bytes::new(),
             ReplyBody::Bytes(bytes) => bytes,
             ReplyBody::Error { code, message } => {
-                let (content_type, bytes) = shape(api, status, &code, &message, request_id);
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                let bytes = shape(api, &Fault { status, code: &code, message: &message, request_id }, &mut headers);
                 if let Ok(code) = HeaderValue::from_str(&code) {
                     headers.insert(REASON, code);
                 }
@@ -99,43 +98,4 @@ pub fn error_reply(error: &Error) -> Reply {
     }
     let body = ReplyBody::Error { code: error.reason.code().to_owned(), message: error.reason.text().to_owned() };
     Reply { status: error.reason.status(), headers, body }
-}
-
-/// What an SDK of the API makes its exception of.
-fn kind(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        402 => "billing_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        503 | 529 => "overloaded_error",
-        504 => "timeout_error",
-        400..500 => "invalid_request_error",
-        _ => "api_error",
-    }
-}
-
-fn shape(api: Api, status: StatusCode, code: &str, message: &str, request_id: &str) -> (&'static str, Bytes) {
-    let kind = kind(status);
-    let (content_type, body) = match api {
-        Api::Problem => (
-            "application/problem+json",
-            json!({
-                "type": "about:blank", "title": status.canonical_reason().unwrap_or(kind), "status": status.as_u16(),
-                "detail": message, "code": code, "request_id": request_id
-            }),
-        ),
-        Api::Openai => {
-            ("application/json", json!({ "error": { "message": message, "type": kind, "param": null, "code": code } }))
-        }
-        Api::Anthropic => (
-            "application/json",
-            json!({
-                "type": "error", "error": { "type": kind, "message": message }, "code": code, "request_id": request_id
-            }),
-        ),
-    };
-    (content_type, Bytes::from(body.to_string()))
 }

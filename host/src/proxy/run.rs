@@ -16,7 +16,7 @@ use super::{Answer, AnswerBody};
 use crate::body::{Body, Progress};
 use crate::config::{Api, Priority};
 use crate::error::{Error, Reason};
-use crate::exchange::{Exchange, Peer, Reply, Request, ResponseHead, Scalar, Stage};
+use crate::exchange::{Exchange, Peer, Reply, Request, ResponseHead, Scalar, Stage, api_at};
 use crate::grpc::Grpc;
 use crate::limiter::Permit;
 use crate::plugin::{Held, Phase};
@@ -126,7 +126,7 @@ impl Run {
 
     /// The API whose shape errors take.
     fn api(&self) -> Api {
-        self.route.as_ref().map_or(Api::Problem, |route| route.config.api)
+        self.route.as_ref().map_or(Api::Problem, |route| api_at(route.config.api, &self.asked.2))
     }
 
     pub(super) fn reply(&mut self, reply: Reply) -> Answer {
