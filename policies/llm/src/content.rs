@@ -1,7 +1,9 @@
 //! The pieces of what is said: the same in requests and in answers.
 
+use std::borrow::Cow;
+
 use crate::conversation::CacheMark;
-use crate::json::{Json, Text};
+use crate::json::{Document as JsonDocument, Json, Text};
 
 /// A piece of what was said.
 #[derive(Debug)]
@@ -191,6 +193,23 @@ pub enum Arguments<'a> {
     Object(Json<'a>),
     /// As a text that should be JSON.
     Text(Text<'a>),
+}
+
+impl Arguments<'_> {
+    /// The text of a JSON object; `none` if the model wrote something else. No text at all is an object without members.
+    pub fn object(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Object(json) => json.is_object().then(|| Cow::Borrowed(json.written())),
+            Self::Text(text) => {
+                let plain = text.plain();
+                if plain.trim().is_empty() {
+                    return Some(Cow::Borrowed("{}"));
+                }
+                let is_object = JsonDocument::parse(&plain).is_ok_and(|document| document.root().is_object());
+                is_object.then_some(plain)
+            }
+        }
+    }
 }
 
 /// What a tool answered.

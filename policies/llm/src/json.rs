@@ -29,7 +29,8 @@ impl<'a> Json<'a> {
     /// The value's text as its sender wrote it.
     pub fn written(self) -> &'a str {
         let range = self.range().map_or(0..0, |node| node.start as usize..node.end as usize);
-        self.document.text.get(range).unwrap_or_default()
+        let text: &'a str = &self.document.text;
+        text.get(range).unwrap_or_default()
     }
 
     /// Whether the value is `null`.
@@ -68,7 +69,20 @@ impl<'a> Json<'a> {
         while let (Some(name), Some(value)) = (children.next(), children.next()) {
             members.push((name, Some(value)));
         }
-        Some(Object { json: self, members })
+        Some(Object { json: self, members, has_two_cases: false })
+    }
+
+    /// The members of an object with their names, in order; none for other values. For a look.
+    pub fn entries(self) -> impl Iterator<Item = (std::borrow::Cow<'a, str>, Self)> {
+        let count = if self.is_object() { usize::MAX } else { 0 };
+        let names = self.children().step_by(2).take(count);
+        let values = self.children().skip(1).step_by(2);
+        names.zip(values).map(|(name, value)| (Text::Written(name.written()).plain(), value))
+    }
+
+    /// Another JSON text that lives as long as this one; `none` if it is no JSON.
+    pub fn derive(self, text: String) -> Option<Self> {
+        self.document.derive(text).map(Document::root)
     }
 
     /// The member of an object. For a look; [`Object`] sees what nobody took.
@@ -95,6 +109,17 @@ impl<'a> Json<'a> {
         let written = self.written();
         let inner = written.get(1..written.len().saturating_sub(1)).unwrap_or_default();
         inner == name || inner.contains('\\') && Text::Written(written).plain() == name
+    }
+
+    /// Whether this is a camelCase name in snake_case.
+    fn is_name_in_snake_case(self, camel: &str) -> bool {
+        let written = self.written();
+        let mut letters = written.bytes().skip(1);
+        let is_said = camel.bytes().all(|letter| {
+            let starts_word = letter.is_ascii_uppercase();
+            (!starts_word || letters.next() == Some(b'_')) && letters.next() == Some(letter.to_ascii_lowercase())
+        });
+        is_said && letters.next() == Some(b'"') && letters.next().is_none()
     }
 
     fn first_byte(self) -> u8 {
@@ -217,6 +242,7 @@ impl<'a, T: FromJson<'a>> FromJson<'a> for Vec<T> {
 pub struct Object<'a> {
     json: Json<'a>,
     members: Vec<(Json<'a>, Option<Json<'a>>)>,
+    has_two_cases: bool,
 }
 
 impl<'a> Object<'a> {
@@ -276,6 +302,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// From here on, members are found by their names in camelCase and in snake_case: the JSON of protocol buffers
+    /// has both.
+    pub fn also_in_snake_case(&mut self) {
+        self.has_two_cases = true;
+    }
+
     /// The object itself.
     pub fn json(&self) -> Json<'a> {
         self.json
@@ -298,7 +330,9 @@ impl<'a> Object<'a> {
     }
 
     fn take_any(&mut self, name: &str) -> Option<Json<'a>> {
-        let (_, value) = self.members.iter_mut().find(|(known, value)| value.is_some() && known.is_name(name))?;
+        let has_two_cases = self.has_two_cases;
+        let is_meant = |known: &Json<'a>| known.is_name(name) || has_two_cases && known.is_name_in_snake_case(name);
+        let (_, value) = self.members.iter_mut().find(|(known, value)| value.is_some() && is_meant(known))?;
         value.take()
     }
 }

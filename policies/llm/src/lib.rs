@@ -5,6 +5,7 @@
 //! [`Step`](completion::Step)s. What a dialect cannot carry is written to the [`Ledger`](fault::Ledger): a warning or
 //! a refusal, never silence. Nothing here does any input or output, knows the time or keeps a secret.
 
+pub mod base64;
 pub mod completion;
 pub mod content;
 pub mod conversation;

@@ -1,12 +1,16 @@
 //! Finds where each value of a JSON text stands, in one pass that also proves the text to be JSON.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// A JSON text (RFC 8259) with an index of its values.
 #[derive(Debug)]
 pub struct Document<'a> {
-    pub(super) text: &'a str,
+    pub(super) text: Cow<'a, str>,
     pub(super) nodes: Vec<Node>,
+    /// A text that was made of this one, and lives as long: the first of a chain.
+    derived: OnceCell<Box<Document<'static>>>,
 }
 
 /// One value, or the name of a member, which comes right before the member's value. Parents come before children.
@@ -42,12 +46,27 @@ impl<'a> Document<'a> {
     /// # Errors
     /// It is not one JSON text, is of 4 GiB or more, or is nested deeper than 128.
     pub fn parse(text: &'a str) -> Result<Self, NotJson> {
+        Self::read(Cow::Borrowed(text))
+    }
+
+    /// A text that lives as long as this one; `none` if it is no JSON.
+    pub(super) fn derive(&self, text: String) -> Option<&Document<'static>> {
+        let document = Document::read(Cow::Owned(text)).ok()?;
+        let mut end = &self.derived;
+        while let Some(next) = end.get() {
+            end = &next.derived;
+        }
+        Some(end.get_or_init(|| Box::new(document)))
+    }
+
+    fn read(text: Cow<'a, str>) -> Result<Self, NotJson> {
         if u32::try_from(text.len()).is_err() {
             return Err(NotJson { at: 0, expected: "a text below 4 GiB" });
         }
         let mut parser = Parser { bytes: text.as_bytes(), at: 0, nodes: Vec::with_capacity(64), open: Vec::new() };
         parser.document()?;
-        Ok(Self { text, nodes: parser.nodes })
+        let nodes = parser.nodes;
+        Ok(Self { text, nodes, derived: OnceCell::new() })
     }
 }
 

@@ -1,1 +1,7 @@
-//! `gemini`.
+//! Gemini `generateContent`.
+
+mod error;
+mod request;
+mod response;
+mod schema;
+mod stream;

@@ -9,3 +9,4 @@ mod messages;
 mod pairs;
 mod responses;
 mod rig;
+mod told;
