@@ -24,6 +24,10 @@ pub struct Usage {
     pub image_input: u32,
     /// Of the output, audio.
     pub audio_output: u32,
+    /// Of the input, what the provider adds itself and does not charge for.
+    pub unbilled_input: u32,
+    /// Of the output, what the provider does not charge for.
+    pub unbilled_output: u32,
     /// Whether this is the gateway's estimate, since the provider's figures never came.
     pub is_estimate: bool,
 }

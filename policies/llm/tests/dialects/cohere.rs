@@ -1,1 +1,5 @@
 //! `cohere`.
+
+mod request;
+mod response;
+mod stream;

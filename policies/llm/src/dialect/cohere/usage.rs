@@ -1,0 +1,32 @@
+//! What an answer cost, as Cohere says it: all tokens, how many of them came from a cache, and how many are charged.
+
+use crate::json::{FromJson, Json, ObjectWriter};
+use crate::usage::Usage;
+
+/// The usage of an answer or an event; nothing where the provider does not say.
+pub(super) fn read(holder: Json<'_>) -> Usage {
+    let Some(usage) = holder.member("usage") else { return Usage::default() };
+    let count = |of: &str, name: &str| usage.member(of)?.member(name).and_then(u32::from_json);
+    let both = |name: &str| {
+        let (all, billed) = (count("tokens", name), count("billed_units", name));
+        let all = all.or(billed).unwrap_or(0);
+        (all, all.saturating_sub(billed.unwrap_or(all)))
+    };
+    let (input, unbilled_input) = both("input_tokens");
+    let (output, unbilled_output) = both("output_tokens");
+    let cache_read = usage.member("cached_tokens").and_then(u32::from_json).unwrap_or(0).min(input);
+    Usage { input: input - cache_read, cache_read, output, unbilled_input, unbilled_output, ..Usage::default() }
+}
+
+/// Writes the members of a usage object.
+pub(super) fn write(usage: Usage, object: &mut ObjectWriter<'_>) {
+    object.object("billed_units", |billed| {
+        billed.put("input_tokens", usage.input_total().saturating_sub(usage.unbilled_input));
+        billed.put("output_tokens", usage.output.saturating_sub(usage.unbilled_output));
+    });
+    object.object("tokens", |tokens| {
+        tokens.put("input_tokens", usage.input_total());
+        tokens.put("output_tokens", usage.output);
+    });
+    object.put("cached_tokens", usage.cache_read);
+}
