@@ -1,62 +1,25 @@
-//! Lets clients that speak OpenAI chat completions use upstreams of another dialect.
+//! Lets clients of any LLM dialect use upstreams of any other.
 
-mod completion;
-mod conversation;
-mod dialect;
-mod fault;
+mod asking;
 mod memory;
 mod passing;
-mod reader;
+mod settings;
 mod translating;
 
-use std::collections::BTreeMap;
-
+use gatewright_llm::endpoint::Endpoint;
 use gatewright_sdk::{
     Body, BodyError, Decision, Ending, Event, Exchange, Failure, Outcome, Policy, Problem, Reply, Scalar, export, log,
-    problem,
 };
-use schemars::JsonSchema;
-use serde::Deserialize;
 
-use dialect::anthropic::ThinkingStyle;
-use dialect::{Dialect, openai};
 use memory::Memory;
-
-/// Settings of `llm-normalize`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// What the upstream speaks.
-    dialect: Dialect,
-    /// Names of models that clients use, each with the upstream's name for it. Others pass as they are.
-    #[serde(default)]
-    models: BTreeMap<String, String>,
-    /// The bound on an answer's tokens where the client gives none; Anthropic needs one.
-    #[serde(default = "default_max_tokens")]
-    #[schemars(range(min = 1))]
-    default_max_tokens: u32,
-    /// How an Anthropic upstream's models are told to think, where a client asks for an effort.
-    #[serde(default)]
-    thinking: ThinkingStyle,
-    /// The version of the API that an Anthropic upstream is asked for.
-    #[serde(default = "default_version")]
-    anthropic_version: String,
-}
-
-fn default_max_tokens() -> u32 {
-    4096
-}
-
-fn default_version() -> String {
-    "2023-06-01".to_owned()
-}
+pub use settings::Settings;
 
 /// The policy.
 pub struct LlmNormalize(Settings);
 
 impl Policy for LlmNormalize {
     type Config = Settings;
-    const SUMMARY: &'static str = "Lets clients that speak OpenAI chat completions use upstreams of another dialect";
+    const SUMMARY: &'static str = "Lets clients of any LLM dialect use upstreams of any other";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const HEAP_BYTES: usize = 96 << 10;
 
@@ -65,57 +28,46 @@ impl Policy for LlmNormalize {
     }
 
     fn validate(settings: &Settings) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if settings.default_max_tokens == 0 {
-            problems.push(problem("/default_max_tokens", "an answer has at least 1 token"));
-        }
-        for (alias, model) in &settings.models {
-            if model.is_empty() {
-                problems.push(problem(&format!("/models/{alias}"), "say the upstream's name of the model"));
-            }
-        }
-        problems
+        settings.problems()
     }
 
     fn on_request_body(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
-        if exchange.method() != "POST" || !exchange.path().ends_with(openai::PATH) {
+        let path = exchange.path();
+        let Some(endpoint) = Endpoint::of_path(&path).filter(|_| exchange.method() == "POST") else {
             return Ok(Decision::Detach);
-        }
+        };
         // Usage and errors are read from the response, which nobody here decompresses.
         exchange.request_headers().set("accept-encoding", "identity")?;
-        match self.0.dialect {
-            Dialect::Openai => self.pass_request(exchange, content),
-            Dialect::Anthropic => self.translate_request(exchange, content),
+        if endpoint.dialect == self.0.dialect {
+            self.pass_request(exchange, content, &endpoint)
+        } else {
+            self.translate_request(exchange, content, &endpoint)
         }
     }
 
     fn on_response(&self, exchange: &Exchange) -> Result<Decision, Failure> {
         let Some(memory) = Memory::load(exchange)? else { return Ok(Decision::Detach) };
         warn_client(exchange, &memory.warning);
+        if !memory.is_passing() {
+            translating::frame_for_client(exchange)?;
+        }
         Ok(Decision::Next)
     }
 
     fn on_response_body(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
-        let Some(memory) = Memory::load(exchange)? else { return Ok(Decision::Detach) };
-        match self.0.dialect {
-            Dialect::Openai => passing::pass_response(exchange, content),
-            Dialect::Anthropic => translating::translate_response(exchange, content, memory),
+        match Memory::load(exchange)? {
+            None => Ok(Decision::Detach),
+            Some(memory) if memory.is_passing() => passing::pass_response(exchange, content, &memory),
+            Some(memory) => translating::translate_response(exchange, content, &memory),
         }
     }
 
     fn on_event(&self, exchange: &Exchange, events: Vec<Event>, ending: Ending) -> Result<Outcome, Failure> {
-        let Some(memory) = Memory::load(exchange)? else { return Ok(Outcome::Detach) };
-        match self.0.dialect {
-            Dialect::Openai => passing::pass_events(exchange, events, ending, &memory),
-            Dialect::Anthropic => translating::translate_events(exchange, &events, ending, memory),
+        match Memory::load(exchange)? {
+            None => Ok(Outcome::Detach),
+            Some(memory) if memory.is_passing() => passing::pass_events(exchange, events, ending, &memory),
+            Some(memory) => translating::translate_events(exchange, events, ending, &memory),
         }
-    }
-}
-
-impl LlmNormalize {
-    /// The upstream's name of a model.
-    fn upstream_model(&self, requested: &str) -> Option<&str> {
-        self.0.models.get(requested).map(String::as_str)
     }
 }
 
@@ -145,7 +97,7 @@ fn unreadable(error: &BodyError) -> Decision {
         BodyError::NotJson(because) => Reply::error(400, "invalid-json", because),
         BodyError::Encoded => Reply::error(415, "unsupported-encoding", "send the body without a content coding"),
         BodyError::TooLarge => Reply::error(413, "body-too-large", "the body is too large"),
-        BodyError::BadPatch(_) => Reply::error(400, "invalid-request", "the body is not a chat completion request"),
+        BodyError::BadPatch(_) => Reply::error(400, "invalid-request", "the body is no request of its dialect"),
     })
 }
 

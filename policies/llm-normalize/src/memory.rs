@@ -1,19 +1,23 @@
 //! What one phase leaves for the next: every call may run in a fresh instance.
 
+use gatewright_llm::dialect::Heading;
+use gatewright_llm::tool_name::ToolNames;
+use gatewright_llm::translate::{Outcome, Pair};
+use gatewright_llm::usage::Usage;
 use gatewright_sdk::{Exchange, Failure, Scalar, failure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::completion::Usage;
-
 /// What the request leaves for the response.
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// Whether the client asked for usage at the end of its stream.
-    pub(crate) stream_usage: bool,
+    pub(crate) pair: Pair,
+    pub(crate) heading: Heading,
     /// The client's names of tools that were changed.
-    pub(crate) tool_names: Vec<String>,
+    #[serde(default)]
+    pub(crate) names: ToolNames,
     /// The header with what was carried over with a change; empty if there is nothing.
+    #[serde(default)]
     pub(crate) warning: String,
 }
 
@@ -30,23 +34,58 @@ impl Memory {
         exchange.put_state(PROGRESS, &[])?;
         exchange.put_state(MEMORY, &encode(self)?).map_err(Into::into)
     }
+
+    /// Whether client and upstream speak the same.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.pair.client == self.pair.upstream
+    }
 }
 
-/// How far a stream is: at its start if there is nothing yet.
-pub(crate) fn load_progress<T: DeserializeOwned + Default>(exchange: &Exchange) -> Result<T, Failure> {
-    let state = exchange.get_state(PROGRESS).filter(|state| !state.is_empty());
-    state.map_or_else(|| Ok(T::default()), |state| decode(&state))
+/// How far a stream is, and what of it is stored.
+pub(crate) struct Progress<T> {
+    pub(crate) now: T,
+    stored: Vec<u8>,
 }
 
-pub(crate) fn store_progress<T: Serialize>(exchange: &Exchange, progress: &T) -> Result<(), Failure> {
-    exchange.put_state(PROGRESS, &encode(progress)?).map_err(Into::into)
+impl<T: Serialize + DeserializeOwned> Progress<T> {
+    /// As it was left by the batch before, or at its start.
+    pub(crate) fn load(exchange: &Exchange, start: impl FnOnce() -> T) -> Result<Self, Failure> {
+        let stored = exchange.get_state(PROGRESS).unwrap_or_default();
+        let now = if stored.is_empty() { start() } else { decode(&stored)? };
+        Ok(Self { now, stored })
+    }
+
+    /// Leaves it for the next batch.
+    pub(crate) fn store(&self, exchange: &Exchange) -> Result<(), Failure> {
+        let state = encode(&self.now)?;
+        if state == self.stored { Ok(()) } else { exchange.put_state(PROGRESS, &state).map_err(Into::into) }
+    }
 }
 
-/// Shares the tokens used with the policies around.
-pub(crate) fn publish_usage(exchange: &Exchange, usage: Usage) -> Result<(), Failure> {
-    let number = |name: &str, number: u32| (name.to_owned(), Scalar::Number(f64::from(number)));
-    let tokens = [number("llm.input-tokens", usage.input_total()), number("llm.output-tokens", usage.output)];
-    exchange.put_metadata_many(&tokens).map_err(Into::into)
+/// Shares what an answer cost with the policies around.
+pub(crate) fn publish(exchange: &Exchange, usage: &Usage, outcome: Outcome) -> Result<(), Failure> {
+    let number = |name: &str, count: u32| (format!("llm.{name}-tokens"), Scalar::Number(f64::from(count)));
+    let mut entries = vec![number("input", usage.input_total()), number("output", usage.output)];
+    let details = [
+        ("cached", usage.cache_read),
+        ("cache-write", usage.cache_written_total()),
+        ("cache-write-hour", usage.cache_written_hour),
+        ("reasoning", usage.reasoning),
+        ("audio-input", usage.audio_input),
+        ("image-input", usage.image_input),
+        ("audio-output", usage.audio_output),
+    ];
+    entries.extend(details.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| number(name, count)));
+    if usage.is_estimate {
+        entries.push(("llm.usage-estimated".to_owned(), Scalar::Boolean(true)));
+    }
+    let word = match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Truncated => "truncated",
+        Outcome::Error => "error",
+    };
+    entries.push(("llm.outcome".to_owned(), Scalar::Text(word.to_owned())));
+    exchange.put_metadata_many(&entries).map_err(Into::into)
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Failure> {

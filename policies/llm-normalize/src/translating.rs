@@ -1,139 +1,181 @@
-//! The phases for an upstream that speaks Anthropic messages.
+//! The phases for an upstream that speaks another dialect than the client.
 
-use gatewright_sdk::{Body, Decision, Ending, Event, Exchange, Failure, Outcome, clock, failure};
+use gatewright_llm::Dialect;
+use gatewright_llm::dialect::{Frame, Heading, Output, messages};
+use gatewright_llm::endpoint::{self, Endpoint};
+use gatewright_llm::error::{ErrorKind, UpstreamError};
+use gatewright_llm::fault::{Fault, Ledger};
+use gatewright_llm::translate::{self, Asked, Outcome as Went, Pair, Relay};
+use gatewright_sdk::{
+    Body, BodyError, Decision, Ending, Event, Exchange, Failure, Outcome, Reply, clock, failure, log,
+};
 
-use crate::completion::{ErrorKind, Step};
-use crate::dialect::anthropic::request::Options;
-use crate::dialect::anthropic::{self, ToolNames};
-use crate::dialect::openai::{self, stream::Heading};
-use crate::fault::Warnings;
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Progress};
 use crate::{LlmNormalize, publish_request, unreadable, warn_client};
 
 impl LlmNormalize {
-    pub(crate) fn translate_request(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
-        if let Some(answer) = refuse_encoding(exchange) {
+    pub(crate) fn translate_request(
+        &self,
+        exchange: &Exchange,
+        content: &Body,
+        endpoint: &Endpoint<'_>,
+    ) -> Result<Decision, Failure> {
+        if let Some(answer) = refuse(exchange, endpoint) {
             return Ok(answer);
         }
         let Ok(text) = String::from_utf8(content.read_all()) else {
-            return Ok(unreadable(&gatewright_sdk::BodyError::NotJson("the body is not UTF-8".to_owned())));
+            return Ok(unreadable(&BodyError::NotJson("the body is not UTF-8".to_owned())));
         };
-        let (mut warnings, mut names) = (Warnings::default(), ToolNames::default());
-        let mut conversation = match openai::request::read(&text, &mut warnings) {
-            Ok(conversation) => conversation,
-            Err(fault) => return Ok(fault.answer()),
+        let client = endpoint.dialect;
+        let asked = Asked { client, body: &text, model: endpoint.model.as_deref(), stream: endpoint.stream };
+        let rename = |requested: &str| self.0.upstream_model(requested).map(str::to_owned);
+        let options = self.0.options();
+        let request = match translate::request(&asked, self.0.dialect, &options, self.0.on_loss.into(), rename) {
+            Ok(request) => request,
+            Err(fault) => return Ok(answer(&fault)),
         };
-        let requested = conversation.model.clone();
-        if let Some(model) = self.upstream_model(&requested) {
-            model.clone_into(&mut conversation.model);
-        }
-        let options = Options { tokens_default: self.0.default_max_tokens, thinking: self.0.thinking };
-        let body = match anthropic::request::write(&conversation, &options, &mut names, &mut warnings) {
-            Ok(body) => body,
-            Err(fault) => return Ok(fault.answer()),
+        content.replace(request.body.as_bytes())?;
+        self.address(exchange, endpoint, &request.model, request.stream)?;
+        publish_request(exchange, &request.requested, &request.model, request.stream)?;
+        let is_letter = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
+        let created = (clock::now() / 1000.0) as u64;
+        let heading = Heading {
+            seed: exchange.id().chars().filter(is_letter).collect(),
+            model: request.model,
+            created,
+            stream_usage: request.stream_usage,
+            input_estimate: translate::estimate(content.len()),
         };
-        content.replace(body.as_bytes())?;
-        self.address(exchange)?;
-        publish_request(exchange, &requested, &conversation.model, conversation.stream)?;
-        let memory =
-            Memory { stream_usage: conversation.stream_usage, tool_names: names.0, warning: warnings.header() };
-        memory.store(exchange)?;
+        let pair = Pair { client, upstream: self.0.dialect };
+        Memory { pair, heading, names: request.names, warning: request.warning }.store(exchange)?;
         Ok(Decision::Next)
     }
 
-    /// Path and headers of the other API.
-    fn address(&self, exchange: &Exchange) -> Result<(), Failure> {
-        let path = exchange.path();
-        let prefix = path.strip_suffix(openai::PATH).unwrap_or_default();
-        exchange.set_path(&format!("{prefix}{}", anthropic::PATH), exchange.query().as_deref())?;
+    /// Path and headers of the other API. The client's credential is for the gateway, and no other provider's.
+    fn address(&self, exchange: &Exchange, endpoint: &Endpoint<'_>, model: &str, stream: bool) -> Result<(), Failure> {
+        let begins = endpoint::default_prefix(self.0.dialect);
+        let is_alike = endpoint::default_prefix(endpoint.dialect) == begins && !begins.is_empty();
+        let prefix = self.0.path_prefix.as_deref().unwrap_or(if is_alike { endpoint.prefix } else { begins });
+        let (path, query) = endpoint::path(self.0.dialect, prefix, model, stream);
+        exchange.set_path(&path, query)?;
         let headers = exchange.request_headers();
         headers.set("content-type", "application/json")?;
-        headers.set(anthropic::VERSION_HEADER, &self.0.anthropic_version)?;
-        for name in ["openai-organization", "openai-project", "openai-beta"] {
+        for name in FOREIGN_HEADERS {
             headers.remove(name)?;
+        }
+        if self.0.dialect == Dialect::Messages {
+            headers.set(messages::VERSION_HEADER, &self.0.anthropic_version)?;
         }
         Ok(())
     }
 }
 
-fn refuse_encoding(exchange: &Exchange) -> Option<Decision> {
-    let coding = exchange.request_header("content-encoding").ok()??;
-    (coding != "identity").then(|| unreadable(&gatewright_sdk::BodyError::Encoded))
+/// What clients of each dialect send beside the body, which says nothing to another provider.
+const FOREIGN_HEADERS: [&str; 13] = [
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "openai-organization",
+    "openai-project",
+    "openai-beta",
+    "anthropic-version",
+    "anthropic-beta",
+    "anthropic-dangerous-direct-browser-access",
+    "x-goog-api-client",
+    "x-amz-security-token",
+    "x-amz-date",
+];
+
+fn refuse(exchange: &Exchange, endpoint: &Endpoint<'_>) -> Option<Decision> {
+    let coding = exchange.request_header("content-encoding").ok()?;
+    if coding.is_some_and(|coding| coding != "identity") {
+        return Some(unreadable(&BodyError::Encoded));
+    }
+    let is_sse = || exchange.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    let is_list = endpoint.dialect == Dialect::Gemini && endpoint.stream == Some(true) && !is_sse();
+    is_list.then(|| {
+        let message = "a stream as one JSON array is not translated; ask for events with ?alt=sse";
+        Decision::Answer(Reply::error(400, "unsupported-framing", message))
+    })
 }
 
-pub(crate) fn translate_response(exchange: &Exchange, content: &Body, memory: Memory) -> Result<Decision, Failure> {
+fn answer(fault: &Fault) -> Decision {
+    Decision::Answer(Reply::error(400, fault.code(), &fault.to_string()))
+}
+
+/// The headers of a stream as the client's dialect has them; the gateway frames its events by the content type.
+pub(crate) fn frame_for_client(exchange: &Exchange) -> Result<(), Failure> {
+    let Some(headers) = exchange.response_headers() else { return Ok(()) };
+    let kind = headers.get("content-type").ok().flatten().unwrap_or_default();
+    if kind.starts_with("text/event-stream") || kind.starts_with("application/vnd.amazon.eventstream") {
+        let kind = "text/event-stream; charset=utf-8";
+        headers.set("content-type", kind)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn translate_response(exchange: &Exchange, content: &Body, memory: &Memory) -> Result<Decision, Failure> {
     let status = exchange.response_status().unwrap_or(200);
     let bytes = content.read_all();
-    let (text, outcome) = if (200..300).contains(&status) {
-        (completion_text(exchange, bytes, memory)?, "complete")
-    } else {
-        exchange.set_response_status(anthropic::error::status(status))?;
-        (openai::error::write(&anthropic::error::read(&bytes, status)), "error")
-    };
-    content.replace(text.as_bytes())?;
-    if let Some(headers) = exchange.response_headers() {
-        headers.set("content-type", "application/json")?;
+    let text = String::from_utf8_lossy(&bytes);
+    let headers = exchange.response_headers().ok_or_else(|| failure("response", "there is none"))?;
+    headers.set("content-type", "application/json")?;
+    if !(200..300).contains(&status) {
+        let (status, body) = translate::error(memory.pair, status, &text);
+        return fail(exchange, content, status, &body);
     }
-    exchange.put_metadata_text("llm.outcome", outcome)?;
+    let mut ledger = Ledger::default();
+    match translate::response(memory.pair, &text, &memory.names, &memory.heading, &mut ledger) {
+        Ok(response) => {
+            content.replace(response.body.as_bytes())?;
+            warn_client(exchange, &ledger.close().unwrap_or_default());
+            memory::publish(exchange, &response.usage, Went::Complete)?;
+        }
+        Err(error) => {
+            let error = if error.is_found { UpstreamError::new(ErrorKind::Other, error.message) } else { error };
+            let (status, body) = translate::error_in(memory.pair.client, &error);
+            return fail(exchange, content, status, &body);
+        }
+    }
     Ok(Decision::Next)
 }
 
-fn completion_text(exchange: &Exchange, bytes: Vec<u8>, memory: Memory) -> Result<String, Failure> {
-    let malformed = |because: String| failure("upstream-malformed", because);
-    let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
-    let mut warnings = Warnings::default();
-    let completion =
-        anthropic::response::read(&text, &ToolNames(memory.tool_names), &mut warnings).map_err(malformed)?;
-    memory::publish_usage(exchange, completion.usage)?;
-    warn_client(exchange, &warnings.header());
-    Ok(openai::response::write(&completion, now_seconds()))
+fn fail(exchange: &Exchange, content: &Body, status: u16, body: &str) -> Result<Decision, Failure> {
+    exchange.set_response_status(status)?;
+    content.replace(body.as_bytes())?;
+    exchange.put_metadata_text("llm.outcome", "error")?;
+    Ok(Decision::Next)
 }
 
 pub(crate) fn translate_events(
     exchange: &Exchange,
-    events: &[Event],
+    events: Vec<Event>,
     ending: Ending,
-    memory: Memory,
+    memory: &Memory,
 ) -> Result<Outcome, Failure> {
-    let (mut progress, created): (anthropic::stream::Progress, u64) = memory::load_progress(exchange)?;
-    let created = if created == 0 { now_seconds() } else { created };
-    let (was_over, usage_before) = (progress.is_over, progress.usage);
-    let names = ToolNames(memory.tool_names);
-    let mut steps = Vec::new();
+    let mut progress = Progress::load(exchange, || Relay::new(memory.pair))?;
+    let was_over = progress.now.tally().outcome.is_some();
+    let mut output = Output::default();
     for event in events {
-        progress.read(&event.data, &names, &mut steps);
+        let frame = Frame { name: event.name, data: event.data };
+        progress.now.read(&frame, &memory.names, &memory.heading, &mut output);
     }
     if ending != Ending::Open {
-        progress.close(&mut steps);
+        progress.now.close(&memory.heading, &mut output);
     }
-
-    let heading = Heading { id: &progress.id, model: &progress.model, created, with_usage: memory.stream_usage };
-    let mut sent = Vec::with_capacity(steps.len());
-    for step in &steps {
-        openai::stream::write(&heading, step, &mut sent);
+    progress.store(exchange)?;
+    // The headers are gone, so only the operator can be told.
+    for warning in output.ledger.warnings() {
+        log::emit(log::Level::Warn, &format!("a streamed answer was not carried over whole: {warning}"), &[]);
     }
-    memory::store_progress(exchange, &(&progress, created))?;
-    if progress.usage != usage_before {
-        memory::publish_usage(exchange, progress.usage)?;
+    let tally = progress.now.tally();
+    if let Some(outcome) = tally.outcome.filter(|_| !was_over) {
+        memory::publish(exchange, &tally.usage(&memory.heading), outcome)?;
     }
-    if progress.is_over && !was_over {
-        exchange.put_metadata_text("llm.outcome", outcome(&steps))?;
-    }
-    let has_failed = matches!(steps.last(), Some(Step::Error(_)));
-    Ok(if has_failed { Outcome::Finish(sent) } else { Outcome::Send(sent) })
-}
-
-fn outcome(steps: &[Step]) -> &'static str {
-    match steps.last() {
-        Some(Step::Error(error)) if error.kind == ErrorKind::Truncated => "truncated",
-        Some(Step::Error(_)) => "error",
-        _ => "complete",
-    }
-}
-
-fn now_seconds() -> u64 {
-    let millis = clock::now().max(0.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and below 2^53")]
-    let millis = millis as u64;
-    millis / 1000
+    let events = output.frames.into_iter().map(|frame| Event { name: frame.name, data: frame.data }).collect();
+    // After a good end nothing more is to come, and the connection to the upstream can be used again.
+    let is_bad = matches!(tally.outcome, Some(Went::Truncated | Went::Error));
+    Ok(if is_bad { Outcome::Finish(events) } else { Outcome::Send(events) })
 }

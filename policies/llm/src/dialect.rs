@@ -27,11 +27,15 @@ pub enum Dialect {
     /// Anthropic Messages.
     #[serde(rename = "anthropic")]
     Messages,
+    /// Gemini `generateContent`.
+    Gemini,
+    /// Cohere chat, version 2.
+    Cohere,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Chat, Self::Responses, Self::Messages];
+    pub const ALL: [Self; 5] = [Self::Chat, Self::Responses, Self::Messages, Self::Gemini, Self::Cohere];
 }
 
 /// What the operator says of an upstream.

@@ -11,6 +11,7 @@ pub mod content;
 pub mod conversation;
 mod data_url;
 pub mod dialect;
+pub mod endpoint;
 pub mod error;
 pub mod fault;
 pub mod json;

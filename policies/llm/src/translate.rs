@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::completion::{Block, Finish, Piece, Step};
 use crate::content::Content;
 use crate::conversation::Conversation;
-use crate::dialect::{Dialect, Frame, Heading, Options, Output, Sink, chat, messages, responses};
+use crate::dialect::{Dialect, Frame, Heading, Options, Output, Sink, chat, cohere, gemini, messages, responses};
 use crate::error::{ErrorKind, UpstreamError};
 use crate::fault::{Fault, Ledger, OnLoss};
 use crate::json::{Document, Json};
@@ -19,6 +19,8 @@ macro_rules! at {
             Dialect::Chat => chat::$door::$way($($argument),*),
             Dialect::Responses => responses::$door::$way($($argument),*),
             Dialect::Messages => messages::$door::$way($($argument),*),
+            Dialect::Gemini => gemini::$door::$way($($argument),*),
+            Dialect::Cohere => cohere::$door::$way($($argument),*),
         }
     };
 }
@@ -146,16 +148,20 @@ pub fn response(
     Ok(Response { body: at!(pair.client, response::write(&completion, heading, ledger)), usage, finish })
 }
 
-/// Translates the body of an error. The status is the client dialect's own for it.
+/// Translates the body of an error. The status stays, unless the client's dialect has another for what the error says.
 pub fn error(pair: Pair, status: u16, body: &str) -> (u16, String) {
     let error = at!(pair.upstream, error::read(status, body));
-    error_in(pair.client, &error)
+    let (own, body) = error_in(pair.client, &error);
+    let stays = ErrorKind::of_status(status) == error.kind && error.kind != ErrorKind::Overloaded;
+    (if stays { status } else { own }, body)
 }
 
 /// The body and status of an error in a dialect.
 pub fn error_in(client: Dialect, error: &UpstreamError) -> (u16, String) {
     let status = match client {
         Dialect::Messages => messages::error::status(error.kind),
+        Dialect::Gemini => gemini::error::status(error.kind),
+        Dialect::Cohere => cohere::error::status(error.kind),
         Dialect::Chat | Dialect::Responses => error.kind.status(),
     };
     (status, at!(client, error::write(error)))
@@ -164,7 +170,14 @@ pub fn error_in(client: Dialect, error: &UpstreamError) -> (u16, String) {
 /// What an answer cost, from the text of its own account of it: the member `usage`, of Gemini `usageMetadata`.
 pub fn usage(dialect: Dialect, text: &str) -> Option<Usage> {
     let document = Document::parse(text).ok()?;
-    at!(dialect, usage::read(document.root()))
+    let said = Some(document.root()).filter(|said| said.is_object())?;
+    match dialect {
+        Dialect::Chat => chat::usage::read(said),
+        Dialect::Responses => responses::usage::read(said),
+        Dialect::Messages => messages::usage::read(said),
+        Dialect::Gemini => Some(gemini::usage::read(said)),
+        Dialect::Cohere => cohere::usage::read(said),
+    }
 }
 
 /// Whether a chunk of chat completions has nothing but usage: clients that did not ask for it do not expect it.
@@ -244,7 +257,7 @@ macro_rules! sides {
 }
 
 sides!(
-    Chat => chat, Responses => responses, Messages => messages
+    Chat => chat, Responses => responses, Messages => messages, Gemini => gemini, Cohere => cohere
 );
 
 impl Relay {

@@ -24,9 +24,10 @@ fn a_message_becomes_a_completion() {
     let content = json!([{ "type": "text", "text": "Hello" }, { "type": "text", "text": " there" }]);
     let usage = json!({
         "prompt_tokens": 12327, "completion_tokens": 550, "total_tokens": 12877,
-        "prompt_tokens_details": { "cached_tokens": 20, "cache_creation_tokens": 12304 },
+        "prompt_tokens_details": { "cached_tokens": 20, "cache_write_tokens": 12304 },
+        "completion_tokens_details": { "reasoning_tokens": 0 },
     });
-    let message = json!({ "role": "assistant", "content": "Hello there", "refusal": null });
+    let message = json!({ "role": "assistant", "content": "Hello there", "refusal": null, "annotations": [] });
     let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": "stop" });
     assert_eq!(
         answered(&exchange, &content, "end_turn"),
@@ -70,6 +71,9 @@ fn every_reason_to_stop_has_a_counterpart() {
     }
 }
 
+/// Who signed a thought.
+const FORMAT: &str = "anthropic-claude-v1";
+
 #[test]
 fn thoughts_keep_order_and_signatures() {
     let content = json!([
@@ -83,8 +87,8 @@ fn thoughts_keep_order_and_signatures() {
     assert_eq!(
         message["reasoning_details"],
         json!([
-            { "type": "reasoning.text", "index": 0, "text": "A", "signature": "sig-a" },
-            { "type": "reasoning.encrypted", "index": 1, "data": "xyz" },
+            { "type": "reasoning.text", "index": 0, "text": "A", "signature": "sig-a", "format": FORMAT },
+            { "type": "reasoning.encrypted", "index": 1, "data": "xyz", "format": FORMAT },
         ])
     );
 }
@@ -94,7 +98,7 @@ fn what_cannot_be_shown_is_a_warning() {
     let exchange = asked(json!({}));
     answered(&exchange, &json!([{ "type": "server_tool_use", "id": "s" }]), "end_turn");
     let warning = exchange.first_response_header("x-gatewright-warning").unwrap();
-    assert_eq!(warning, "a block of type server_tool_use was left out");
+    assert_eq!(warning, "left out: a block of type \"server_tool_use\"");
 }
 
 #[test]
@@ -111,11 +115,14 @@ fn a_changed_name_of_a_tool_changes_back() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_a_failure() {
+fn an_answer_that_cannot_be_read_is_the_providers_fault() {
     for text in ["", "{}", "<html>", "[]", r#"{"id":1}"#] {
         let exchange = asked(json!({}));
         exchange.respond(200, &[]);
-        let failure = anthropic().on_response_body(&exchange, &Body::from(text)).unwrap_err();
-        assert_eq!(failure.code, "upstream-malformed");
+        let body = Body::from(text);
+        assert!(testing::passes(&anthropic().on_response_body(&exchange, &body)));
+        assert_eq!(exchange.response_status(), Some(502));
+        assert_eq!(parsed(&body.text())["error"]["type"], "server_error");
+        assert_eq!(exchange.metadata_text("llm.outcome").as_deref(), Some("error"));
     }
 }

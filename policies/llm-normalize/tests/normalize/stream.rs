@@ -105,7 +105,7 @@ fn usage_is_the_last_value_and_only_for_who_asked() {
         (usage["usage"]["prompt_tokens"].as_u64(), usage["usage"]["completion_tokens"].as_u64()),
         (Some(61), Some(2))
     );
-    assert_eq!(chunks.iter().filter(|chunk| chunk.contains("\"usage\"")).count(), 1);
+    assert_eq!(chunks.iter().filter(|chunk| chunk.contains("\"usage\":{")).count(), 1);
 
     let (chunks, _) = streamed(&json!({ "stream": true }), &events, Ending::Complete);
     assert!(!chunks.iter().any(|chunk| chunk.contains("\"usage\"")));
@@ -142,8 +142,14 @@ fn thoughts_carry_their_signature() {
     let details = |at: usize| choices[at]["delta"]["reasoning_details"][0].clone();
     assert_eq!(choices[1]["delta"]["reasoning_content"], "A");
     assert_eq!(details(1), json!({ "type": "reasoning.text", "index": 0, "text": "A" }));
-    assert_eq!(details(2), json!({ "type": "reasoning.text", "index": 0, "signature": "sig" }));
-    assert_eq!(details(3), json!({ "type": "reasoning.encrypted", "index": 1, "data": "xyz" }));
+    assert_eq!(
+        details(2),
+        json!({ "type": "reasoning.text", "index": 0, "signature": "sig", "format": "anthropic-claude-v1" })
+    );
+    assert_eq!(
+        details(3),
+        json!({ "type": "reasoning.encrypted", "index": 1, "data": "xyz", "format": "anthropic-claude-v1" })
+    );
 }
 
 /// The stream has an error, and nothing that looks like a good end.

@@ -11,4 +11,4 @@ mod probability;
 pub mod request;
 pub mod response;
 pub mod stream;
-mod usage;
+pub mod usage;

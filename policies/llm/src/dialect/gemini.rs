@@ -8,7 +8,7 @@ mod partial_arguments;
 mod schema;
 mod signature;
 mod tool;
-mod usage;
+pub mod usage;
 
 pub mod error;
 pub mod request;

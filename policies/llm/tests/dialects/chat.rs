@@ -253,7 +253,7 @@ fn a_stream_that_never_finished_ends_in_an_error() {
     }
     let told = data(&[json!({ "error": { "message": "Later.", "code": 429 } })]);
     let chunks = said(&stream(Chat, Chat, &told, &heading()));
-    assert_eq!(chunks.last().unwrap()["error"]["code"], "rate_limited");
+    assert_eq!(chunks.last().unwrap()["error"]["code"], "rate_limit_exceeded");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod chat;
 mod cohere;
 mod converse;
+mod endpoint;
 mod gemini;
 mod json;
 mod messages;

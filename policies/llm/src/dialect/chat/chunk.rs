@@ -51,7 +51,6 @@ impl Writer {
                 let word = finish_word(*finish);
                 output.frames.push(self.chunk(heading, |choice| {
                     choice.object("delta", |_| {});
-                    choice.put("logprobs", None::<bool>);
                     choice.put("finish_reason", word);
                 }));
                 if heading.stream_usage {

@@ -40,7 +40,7 @@ pub fn write(error: &UpstreamError) -> String {
             object.put("message", &error.message);
             object.put("type", kind_word(error.kind));
             object.put("param", None::<bool>);
-            object.put("code", error.kind.word());
+            object.put("code", code_word(error.kind));
         });
     })
 }
@@ -63,4 +63,18 @@ fn kind_word(kind: ErrorKind) -> &'static str {
         ErrorKind::RateLimited => "rate_limit_error",
         ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Truncated | ErrorKind::Other => "server_error",
     }
+}
+
+/// OpenAI's own codes, and the vocabulary's words for what it has none for.
+fn code_word(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::InvalidRequest | ErrorKind::Permission | ErrorKind::Other => return None,
+        ErrorKind::ContextTooLong => "context_length_exceeded",
+        ErrorKind::ContentRefused => "content_filter",
+        ErrorKind::Authentication => "invalid_api_key",
+        ErrorKind::Quota => "insufficient_quota",
+        ErrorKind::NotFound => "model_not_found",
+        ErrorKind::RateLimited => "rate_limit_exceeded",
+        ErrorKind::TooLarge | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Truncated => kind.word(),
+    })
 }

@@ -55,11 +55,11 @@ impl Reader {
         if data == DONE {
             return self.close(sink);
         }
-        let Ok(document) = Document::parse(data) else {
+        let document = Document::parse(data).ok();
+        let Some(chunk) = document.as_ref().map(Document::root).filter(|chunk| chunk.is_object()) else {
             let unreadable = UpstreamError::new(ErrorKind::Other, "the provider sent an event that cannot be read");
             return self.fail(unreadable, sink);
         };
-        let chunk = document.root();
         if let Some(error) = chunk.member("error").filter(|error| !error.is_null()) {
             return self.fail(error::read_object(200, error), sink);
         }

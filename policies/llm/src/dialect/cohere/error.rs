@@ -16,7 +16,7 @@ pub fn read(status: u16, body: &str) -> UpstreamError {
         498 => ErrorKind::Authentication,
         _ => ErrorKind::of_status(status),
     };
-    UpstreamError { kind, message }
+    UpstreamError::told(kind, message)
 }
 
 /// The text of an error.
@@ -55,5 +55,5 @@ pub(super) fn of_finish(reason: &str, message: Option<String>) -> Option<Upstrea
         _ if reason == "ERROR" || message.is_some() => ErrorKind::Other,
         _ => return None,
     };
-    Some(UpstreamError::new(kind, message.unwrap_or_else(|| "the provider failed".to_owned())))
+    Some(UpstreamError::told(kind, message.unwrap_or_else(|| "the provider failed".to_owned())))
 }

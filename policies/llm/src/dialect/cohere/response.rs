@@ -19,8 +19,10 @@ pub fn read<'a>(body: Json<'a>, heading: &Heading, ledger: &mut Ledger) -> Resul
         return Err(failure);
     }
     let Some(message) = body.member("message").filter(|message| message.is_object()) else {
-        let told = error::message(body).unwrap_or_else(|| "the provider's answer cannot be read".to_owned());
-        return Err(UpstreamError::new(ErrorKind::Other, told));
+        return Err(match error::message(body) {
+            Some(told) => UpstreamError::told(ErrorKind::Other, told),
+            None => UpstreamError::new(ErrorKind::Other, "the provider's answer cannot be read"),
+        });
     };
     let parts = message::read(message, ledger);
     let has_calls = parts.iter().any(|part| matches!(part.content, Content::Call(_)));
@@ -32,7 +34,7 @@ pub fn read<'a>(body: Json<'a>, heading: &Heading, ledger: &mut Ledger) -> Resul
         finish: finish(&reason, has_calls),
         stop_sequence: None,
         log_probabilities: probabilities.filter_map(probability::read).collect(),
-        usage: usage::read(body),
+        usage: usage::of(body),
     })
 }
 

@@ -3,9 +3,11 @@
 use crate::json::{FromJson, Json, ObjectWriter};
 use crate::usage::Usage;
 
-/// The usage of an answer or an event; nothing where the provider does not say.
-pub(super) fn read(holder: Json<'_>) -> Usage {
-    let Some(usage) = holder.member("usage") else { return Usage::default() };
+/// Reads `usage`; none if it is null.
+pub fn read(usage: Json<'_>) -> Option<Usage> {
+    if !usage.is_object() {
+        return None;
+    }
     let count = |of: &str, name: &str| usage.member(of)?.member(name).and_then(u32::from_json);
     let both = |name: &str| {
         let (all, billed) = (count("tokens", name), count("billed_units", name));
@@ -15,7 +17,13 @@ pub(super) fn read(holder: Json<'_>) -> Usage {
     let (input, unbilled_input) = both("input_tokens");
     let (output, unbilled_output) = both("output_tokens");
     let cache_read = usage.member("cached_tokens").and_then(u32::from_json).unwrap_or(0).min(input);
-    Usage { input: input - cache_read, cache_read, output, unbilled_input, unbilled_output, ..Usage::default() }
+    let fresh = input - cache_read;
+    Some(Usage { input: fresh, cache_read, output, unbilled_input, unbilled_output, ..Usage::default() })
+}
+
+/// The usage of an answer or an event; nothing where the provider does not say.
+pub(super) fn of(holder: Json<'_>) -> Usage {
+    holder.member("usage").and_then(read).unwrap_or_default()
 }
 
 /// Writes the members of a usage object.

@@ -5,7 +5,7 @@ use crate::json::{Json, ListWriter, ObjectWriter};
 use crate::usage::Usage;
 
 /// What the provider counted.
-pub(super) fn read(metadata: Json<'_>) -> Usage {
+pub fn read(metadata: Json<'_>) -> Usage {
     let count = |name| metadata.member(name).and_then(number).unwrap_or(0);
     let detail = |name, kind: &str| metadata.member(name).map_or(0, |details| tokens_of(details, kind));
     let fresh = |kind| detail("promptTokensDetails", kind).saturating_sub(detail("cacheTokensDetails", kind));

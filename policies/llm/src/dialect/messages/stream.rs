@@ -43,11 +43,11 @@ impl Reader {
         if self.is_over || frame.data.trim().is_empty() {
             return;
         }
-        let Ok(document) = Document::parse(&frame.data) else {
+        let document = Document::parse(&frame.data).ok();
+        let Some(event) = document.as_ref().map(Document::root).filter(|event| event.is_object()) else {
             let unreadable = UpstreamError::new(ErrorKind::Other, "the provider sent an event that cannot be read");
             return self.fail(unreadable, sink);
         };
-        let event = document.root();
         let index = event.member("index").and_then(u32::from_json).unwrap_or(0);
         let kind = event.member("type").and_then(String::from_json).unwrap_or_default();
         match (kind.as_str(), event.member("delta")) {

@@ -2,14 +2,14 @@
 
 use gatewright_llm::content::{Content, Media, Part, ResultContent, Signature, Thought, ToolResult};
 use gatewright_llm::conversation::{Conversation, Role, Sampling, Thinking, Tool, ToolChoice, Turn};
+use gatewright_llm::dialect::Options;
 use gatewright_llm::dialect::cohere::request;
-use gatewright_llm::dialect::{Options, ThinkingStyle};
 use gatewright_llm::fault::{Ledger, OnLoss};
 use serde_json::{Value, json};
 
 use crate::rig::{document, parsed, with};
 
-const OPTIONS: Options = Options { output_tokens_default: 4096, thinking: ThinkingStyle::Adaptive };
+const OPTIONS: Options = Options::DEFAULT;
 
 /// Reads a request and writes it again; all that is left out or changed is told.
 fn through(body: &Value) -> Result<(Value, Vec<String>), String> {
@@ -122,7 +122,7 @@ fn results_of_tools_come_before_what_the_person_says() {
         ledger.warnings(),
         [
             "messages[].content tool_result image was moved to what the person says next",
-            "messages[].content tool_result is_error was left out",
+            "left out: messages[].content tool_result is_error",
         ]
     );
 }
@@ -159,12 +159,12 @@ fn what_is_not_carried_is_refused_or_told() {
         assert_eq!(through(&with(base.clone(), &change)), Err(expected.to_owned()), "{change}");
     }
     let told = [
-        (json!({"safety_mode": "OFF"}), vec!["safety_mode was left out"]),
+        (json!({"safety_mode": "OFF"}), vec!["left out: safety_mode"]),
         (json!({"safety_mode": "CONTEXTUAL", "k": 0, "citation_options": {"mode": "FAST"}}), vec![]),
-        (json!({"priority": 1}), vec!["priority was left out"]),
+        (json!({"priority": 1}), vec!["left out: priority"]),
         (
             json!({"documents": [{"id": "a", "data": {"text": "x"}}], "citation_options": {"mode": "FAST"}}),
-            vec!["citation_options.mode became ACCURATE", "documents[0].id was left out"],
+            vec!["citation_options.mode became ACCURATE", "left out: documents[0].id"],
         ),
     ];
     for (change, expected) in told {
@@ -213,12 +213,12 @@ fn what_other_dialects_say_is_written_or_told() {
     assert_eq!(
         ledger.warnings(),
         [
-            "messages[].content thinking of another model was left out",
+            "left out: messages[].content thinking of another model",
             "tool_choice became REQUIRED, with this tool alone",
-            "parallel_tool_calls was left out: it must not be false for this provider",
-            "stop was left out: it must not be more than 5 texts for this provider",
+            "left out: parallel_tool_calls, which must not be false for this provider",
+            "left out: stop, which must not be more than 5 texts for this provider",
             "temperature was lowered to 1",
-            "presence_penalty was left out: it must be from 0 to 1 for this provider",
+            "left out: presence_penalty, which must be from 0 to 1 for this provider",
             "the effort of thinking became a budget of 4096 tokens",
         ]
     );

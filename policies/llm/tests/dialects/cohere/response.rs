@@ -82,14 +82,15 @@ fn the_end_of_an_answer_keeps_its_reason() {
         assert_eq!(ledger.warnings(), [told]);
     }
     let message = json!({"content": [{"type": "text", "text": "a"}]});
+    let told = UpstreamError::told;
     let failed = [
-        (json!({"finish_reason": "ERROR", "message": message}), ErrorKind::Other, "the provider failed"),
-        (json!({"finish_reason": "TIMEOUT", "message": message}), ErrorKind::Timeout, "the provider failed"),
-        (json!({"message": "no"}), ErrorKind::Other, "no"),
-        (json!([]), ErrorKind::Other, "the provider's answer cannot be read"),
+        (json!({"finish_reason": "ERROR", "message": message}), told(ErrorKind::Other, "the provider failed")),
+        (json!({"finish_reason": "TIMEOUT", "message": message}), told(ErrorKind::Timeout, "the provider failed")),
+        (json!({"message": "no"}), told(ErrorKind::Other, "no")),
+        (json!([]), UpstreamError::new(ErrorKind::Other, "the provider's answer cannot be read")),
     ];
-    for (body, kind, message) in failed {
-        assert_eq!(through(&body), Err(UpstreamError::new(kind, message)), "{body}");
+    for (body, expected) in failed {
+        assert_eq!(through(&body), Err(expected), "{body}");
     }
 }
 
@@ -125,7 +126,7 @@ fn errors_have_a_message_and_a_status() {
         (498, "invalid token", ErrorKind::Authentication),
     ];
     for (status, message, kind) in table {
-        let error = UpstreamError::new(kind, message);
+        let error = UpstreamError::told(kind, message);
         let body = error::write(&error);
         assert_eq!((body.clone(), error::read(status, &body)), (json!({"message": message}).to_string(), error));
     }

@@ -273,3 +273,17 @@ fn an_error_is_the_last_event() {
     let last = json!({"type": "message-end", "delta": {"error": "late", "finish_reason": "TIMEOUT"}});
     assert_eq!((output.frames.len(), parsed(&output.frames[1].data)), (2, last));
 }
+
+#[test]
+fn what_waits_has_a_bound() {
+    for (bytes, last) in [(96 << 10, "[DONE]"), ((96 << 10) + 1, "says too much at once")] {
+        let (mut writer, mut output) = (Writer::default(), Output::default());
+        let call = |block| Step::Open { block, kind: Block::Call { id: "c".into(), name: "f".into() } };
+        let piece = Step::Piece { block: 1, piece: Piece::Arguments("a".repeat(bytes).into()) };
+        let finish = Step::Finish { finish: Finish::ToolCalls, stop_sequence: None, usage: Usage::default() };
+        for step in [call(0), call(1), piece, finish] {
+            writer.write(&step, &heading(), &mut output);
+        }
+        assert!(output.frames.last().is_some_and(|frame| frame.data.contains(last)), "{bytes}");
+    }
+}

@@ -67,7 +67,7 @@ fn write_tools(conversation: &Conversation<'_>, body: &mut ObjectWriter<'_>, led
     if tools.iter().all(is_strict) {
         body.put("strict_tools", true);
     } else if tools.iter().any(is_strict) {
-        ledger.left_out("tools[].strict, which not all tools have,");
+        ledger.left_out("tools[].strict, which not all tools have");
     }
     match &conversation.tool_choice {
         None | Some(ToolChoice::Auto) => {}

@@ -90,7 +90,7 @@ impl Reader {
             // An error stands alone, without a type.
             "" | "error" => {
                 if let Some(told) = error::message(event) {
-                    self.fail(UpstreamError::new(ErrorKind::Other, told), sink);
+                    self.fail(UpstreamError::told(ErrorKind::Other, told), sink);
                 }
             }
             _ => {}
@@ -100,7 +100,7 @@ impl Reader {
     fn start(&mut self, event: Json<'_>, heading: &Heading, sink: Sink<'_>) {
         if !std::mem::replace(&mut self.is_started, true) {
             let id = message::text(event, "id").unwrap_or_default();
-            sink(Step::Start { id, model: heading.model.clone().into(), usage: usage::read(event) });
+            sink(Step::Start { id, model: heading.model.clone().into(), usage: usage::of(event) });
         }
     }
 
@@ -218,7 +218,7 @@ impl Reader {
         self.shut(sink);
         self.is_ended = true;
         let finish = response::finish(&reason, self.has_calls);
-        sink(Step::Finish { finish, stop_sequence: None, usage: usage::read(delta) });
+        sink(Step::Finish { finish, stop_sequence: None, usage: usage::of(delta) });
     }
 
     fn fail(&mut self, error: UpstreamError, sink: Sink<'_>) {

@@ -9,8 +9,12 @@ use crate::content::Citation;
 use crate::dialect::cohere::citation::Cited;
 use crate::dialect::cohere::{error, message, probability, response, usage};
 use crate::dialect::{Frame, Heading, Output};
+use crate::error::{ErrorKind, UpstreamError};
 use crate::json::{ObjectWriter, Raw, Text, object_text};
 use crate::usage::Usage;
+
+/// What may wait: it is stored with the state.
+const WAITING_BYTES_MAX: usize = 96 * 1024;
 
 /// What was said so far.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -188,7 +192,14 @@ impl Writer {
         let waiting = self.waiting.iter_mut().find(|waiting| waiting.block == block);
         match (piece, waiting) {
             (Piece::Text(text) | Piece::Arguments(text), _) if is_open => self.say(text, output),
-            (Piece::Text(text) | Piece::Arguments(text), Some(waiting)) => waiting.said.push_str(&text.plain()),
+            (Piece::Text(text) | Piece::Arguments(text), Some(waiting)) => {
+                waiting.said.push_str(&text.plain());
+                if self.waiting.iter().map(|waiting| waiting.said.len()).sum::<usize>() > WAITING_BYTES_MAX {
+                    self.is_ended = true;
+                    let error = UpstreamError::new(ErrorKind::Other, "the provider says too much at once");
+                    output.frames.push(error::stream(&error));
+                }
+            }
             (Piece::Signature(signature), _) if is_open => {
                 let index = self.open.as_ref().map_or(0, |open| open.index);
                 content("content-delta", index, output, |content| {

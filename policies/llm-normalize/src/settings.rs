@@ -1,0 +1,114 @@
+//! What the operator says.
+
+use std::collections::BTreeMap;
+
+use gatewright_llm::Dialect;
+use gatewright_llm::dialect::{ChatThoughts, Options, ThinkingStyle};
+use gatewright_llm::fault::OnLoss;
+use gatewright_sdk::{Problem, problem};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Settings of `llm-normalize`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What the upstream speaks: `openai` (Chat Completions), `openai-responses`, `anthropic` (Messages), `gemini`
+    /// (generateContent) or `cohere` (chat, version 2).
+    pub(crate) dialect: Dialect,
+    /// Names of models that clients use, each with the upstream's name for it. Others pass as they are.
+    #[serde(default)]
+    pub(crate) models: BTreeMap<String, String>,
+    /// What becomes of a request that the upstream's dialect cannot carry whole.
+    #[serde(default)]
+    pub(crate) on_loss: Loss,
+    /// The bound on an answer's tokens where the client gives none, and the upstream's dialect needs one.
+    #[serde(default = "default_max_tokens")]
+    #[schemars(range(min = 1))]
+    default_max_tokens: u32,
+    /// How an Anthropic upstream's models are told to think, where a client asks for an effort.
+    #[serde(default)]
+    thinking: ThinkingStyle,
+    /// What an `openai` upstream is told of earlier thoughts; OpenAI's own has no field for them.
+    #[serde(default)]
+    thoughts: ChatThoughts,
+    /// Whether an `openai` upstream knows `max_tokens` only, as some that speak its dialect do.
+    #[serde(default)]
+    older_max_tokens: bool,
+    /// The version of the API that an Anthropic upstream is asked for.
+    #[serde(default = "default_version")]
+    pub(crate) anthropic_version: String,
+    /// What stands before the fixed part of the upstream's paths, such as `/openai/v1`. Without it, what the client
+    /// wrote where both dialects begin alike, else what the dialect's own provider has: `/v1`, for `gemini` `/v1beta`,
+    /// for `cohere` nothing.
+    #[serde(default)]
+    pub(crate) path_prefix: Option<String>,
+}
+
+/// What becomes of a request that the upstream's dialect cannot carry whole.
+#[derive(Deserialize, JsonSchema, Clone, Copy, Default)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Loss {
+    /// A field without which the answer would be another one is refused with 400; a hint is left out, with a warning.
+    #[default]
+    ByWeight,
+    /// Every field that is not carried over is left out, with a warning.
+    Warn,
+    /// Every field that is not carried over as it is, is refused with 400.
+    Refuse,
+}
+
+impl From<Loss> for OnLoss {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::ByWeight => Self::ByWeight,
+            Loss::Warn => Self::Warn,
+            Loss::Refuse => Self::Refuse,
+        }
+    }
+}
+
+fn default_max_tokens() -> u32 {
+    4096
+}
+
+fn default_version() -> String {
+    "2023-06-01".to_owned()
+}
+
+impl Settings {
+    /// Faults that the schema cannot state.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.default_max_tokens == 0 {
+            problems.push(problem("/default_max_tokens", "an answer has at least 1 token"));
+        }
+        for (alias, model) in &self.models {
+            if model.is_empty() {
+                problems.push(problem(&format!("/models/{alias}"), "say the upstream's name of the model"));
+            }
+        }
+        let is_path = |prefix: &String| {
+            prefix.is_empty() || prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['?', '#', ' '])
+        };
+        if self.path_prefix.as_ref().is_some_and(|prefix| !is_path(prefix)) {
+            problems.push(problem("/path_prefix", "is empty, or begins with \"/\" and does not end with one"));
+        }
+        problems
+    }
+
+    /// What the upstream's dialect is written with.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            output_tokens_default: self.default_max_tokens,
+            thinking: self.thinking,
+            chat_thoughts: self.thoughts,
+            has_older_max_tokens: self.older_max_tokens,
+        }
+    }
+
+    /// The upstream's name of a model, where it is another.
+    pub(crate) fn upstream_model(&self, requested: &str) -> Option<&str> {
+        self.models.get(requested).map(String::as_str)
+    }
+}
