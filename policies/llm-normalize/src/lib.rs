@@ -49,7 +49,7 @@ impl Policy for LlmNormalize {
         let Some(memory) = Memory::load(exchange)? else { return Ok(Decision::Detach) };
         warn_client(exchange, &memory.warning);
         if !memory.is_passing() {
-            translating::frame_for_client(exchange)?;
+            translating::frame_for_client(exchange, memory.pair.client)?;
         }
         Ok(Decision::Next)
     }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What the upstream speaks: `openai` (Chat Completions), `openai-responses`, `anthropic` (Messages), `gemini`
-    /// (generateContent) or `cohere` (chat, version 2).
+    /// (generateContent), `bedrock` (Converse) or `cohere` (chat, version 2).
     pub(crate) dialect: Dialect,
     /// Names of models that clients use, each with the upstream's name for it. Others pass as they are.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct Settings {
     pub(crate) anthropic_version: String,
     /// What stands before the fixed part of the upstream's paths, such as `/openai/v1`. Without it, what the client
     /// wrote where both dialects begin alike, else what the dialect's own provider has: `/v1`, for `gemini` `/v1beta`,
-    /// for `cohere` nothing.
+    /// for `bedrock` and `cohere` nothing.
     #[serde(default)]
     pub(crate) path_prefix: Option<String>,
 }

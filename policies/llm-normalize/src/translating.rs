@@ -106,11 +106,14 @@ fn answer(fault: &Fault) -> Decision {
 }
 
 /// The headers of a stream as the client's dialect has them; the gateway frames its events by the content type.
-pub(crate) fn frame_for_client(exchange: &Exchange) -> Result<(), Failure> {
+pub(crate) fn frame_for_client(exchange: &Exchange, client: Dialect) -> Result<(), Failure> {
     let Some(headers) = exchange.response_headers() else { return Ok(()) };
     let kind = headers.get("content-type").ok().flatten().unwrap_or_default();
     if kind.starts_with("text/event-stream") || kind.starts_with("application/vnd.amazon.eventstream") {
-        let kind = "text/event-stream; charset=utf-8";
+        let kind = match client {
+            Dialect::Converse => "application/vnd.amazon.eventstream",
+            _ => "text/event-stream; charset=utf-8",
+        };
         headers.set("content-type", kind)?;
     }
     Ok(())

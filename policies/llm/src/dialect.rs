@@ -29,13 +29,17 @@ pub enum Dialect {
     Messages,
     /// Gemini `generateContent`.
     Gemini,
+    /// Bedrock Converse.
+    #[serde(rename = "bedrock")]
+    Converse,
     /// Cohere chat, version 2.
     Cohere,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Chat, Self::Responses, Self::Messages, Self::Gemini, Self::Cohere];
+    pub const ALL: [Self; 6] =
+        [Self::Chat, Self::Responses, Self::Messages, Self::Gemini, Self::Converse, Self::Cohere];
 }
 
 /// What the operator says of an upstream.

@@ -31,7 +31,7 @@ impl<'p> Endpoint<'p> {
                 return Some(Self { dialect, prefix, model: None, stream: None });
             }
         }
-        Self::of_gemini(path)
+        Self::of_gemini(path).or_else(|| Self::of_converse(path))
     }
 
     /// `…/models/MODEL:generateContent`.
@@ -46,6 +46,19 @@ impl<'p> Endpoint<'p> {
         let model = percent_decoded(model)?;
         Some(Self { dialect: Dialect::Gemini, prefix, model: Some(model), stream: Some(stream) })
     }
+
+    /// `/model/MODEL/converse`.
+    fn of_converse(path: &'p str) -> Option<Self> {
+        let (rest, method) = path.rsplit_once('/')?;
+        let stream = match method {
+            "converse" => false,
+            "converse-stream" => true,
+            _ => return None,
+        };
+        let (prefix, model) = rest.split_once("/model/")?;
+        let model = percent_decoded(model)?;
+        Some(Self { dialect: Dialect::Converse, prefix, model: Some(model), stream: Some(stream) })
+    }
 }
 
 /// The prefix that a dialect's provider has.
@@ -53,7 +66,7 @@ pub fn default_prefix(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Chat | Dialect::Responses | Dialect::Messages => "/v1",
         Dialect::Gemini => "/v1beta",
-        Dialect::Cohere => "",
+        Dialect::Converse | Dialect::Cohere => "",
     }
 }
 
@@ -67,6 +80,10 @@ pub fn path(dialect: Dialect, prefix: &str, model: &str, stream: bool) -> (Strin
         Dialect::Gemini => {
             let method = if stream { "streamGenerateContent" } else { "generateContent" };
             format!("{prefix}/models/{}:{method}", percent_encoded(model))
+        }
+        Dialect::Converse => {
+            let method = if stream { "converse-stream" } else { "converse" };
+            format!("{prefix}/model/{}/{method}", percent_encoded(model))
         }
     };
     (path, (dialect == Dialect::Gemini && stream).then_some("alt=sse"))

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::completion::{Block, Finish, Piece, Step};
 use crate::content::Content;
 use crate::conversation::Conversation;
-use crate::dialect::{Dialect, Frame, Heading, Options, Output, Sink, chat, cohere, gemini, messages, responses};
+use crate::dialect::{
+    Dialect, Frame, Heading, Options, Output, Sink, chat, cohere, converse, gemini, messages, responses,
+};
 use crate::error::{ErrorKind, UpstreamError};
 use crate::fault::{Fault, Ledger, OnLoss};
 use crate::json::{Document, Json};
@@ -20,6 +22,7 @@ macro_rules! at {
             Dialect::Responses => responses::$door::$way($($argument),*),
             Dialect::Messages => messages::$door::$way($($argument),*),
             Dialect::Gemini => gemini::$door::$way($($argument),*),
+            Dialect::Converse => converse::$door::$way($($argument),*),
             Dialect::Cohere => cohere::$door::$way($($argument),*),
         }
     };
@@ -161,6 +164,7 @@ pub fn error_in(client: Dialect, error: &UpstreamError) -> (u16, String) {
     let status = match client {
         Dialect::Messages => messages::error::status(error.kind),
         Dialect::Gemini => gemini::error::status(error.kind),
+        Dialect::Converse => converse::error::status(error.kind),
         Dialect::Cohere => cohere::error::status(error.kind),
         Dialect::Chat | Dialect::Responses => error.kind.status(),
     };
@@ -176,6 +180,7 @@ pub fn usage(dialect: Dialect, text: &str) -> Option<Usage> {
         Dialect::Responses => responses::usage::read(said),
         Dialect::Messages => messages::usage::read(said),
         Dialect::Gemini => Some(gemini::usage::read(said)),
+        Dialect::Converse => Some(converse::usage::read(said)),
         Dialect::Cohere => cohere::usage::read(said),
     }
 }
@@ -257,7 +262,7 @@ macro_rules! sides {
 }
 
 sides!(
-    Chat => chat, Responses => responses, Messages => messages, Gemini => gemini, Cohere => cohere
+    Chat => chat, Responses => responses, Messages => messages, Gemini => gemini, Converse => converse, Cohere => cohere
 );
 
 impl Relay {

@@ -3,9 +3,9 @@
 mod block;
 mod citation;
 mod media;
-mod usage;
 
 pub mod error;
 pub mod request;
 pub mod response;
 pub mod stream;
+pub mod usage;

@@ -10,7 +10,7 @@ fn every_path_that_is_written_is_read_again() {
             let (written, query) = path(dialect, default_prefix(dialect), model, stream);
             let read = Endpoint::of_path(&written).unwrap();
             assert_eq!((read.dialect, read.prefix), (dialect, default_prefix(dialect)), "{written}");
-            let has_model = dialect == Dialect::Gemini;
+            let has_model = matches!(dialect, Dialect::Gemini | Dialect::Converse);
             assert_eq!(read.model.as_deref(), has_model.then_some(model), "{written}");
             assert_eq!(read.stream, has_model.then_some(stream));
             assert_eq!(query, (dialect == Dialect::Gemini && stream).then_some("alt=sse"));

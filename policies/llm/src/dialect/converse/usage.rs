@@ -4,7 +4,7 @@ use crate::json::{FromJson as _, Json, ObjectWriter};
 use crate::usage::Usage;
 
 /// What the provider counted.
-pub(super) fn read(usage: Json<'_>) -> Usage {
+pub fn read(usage: Json<'_>) -> Usage {
     let count = |name: &str| usage.member(name).and_then(u32::from_json).unwrap_or(0);
     let details = usage.member("cacheDetails").and_then(Json::items).into_iter().flatten();
     let of_an_hour = details.filter(|detail| detail.member("ttl").is_some_and(|ttl| ttl.written() == "\"1h\""));
