@@ -15,11 +15,14 @@ use crate::error::{Error, Reason};
 #[derive(Debug)]
 pub struct Limiter {
     config: ConcurrencyConfig,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+/// What is under way and what waits, over every change of the configuration.
+#[derive(Debug)]
 struct State {
+    /// As the configuration says that is served.
+    max: usize,
     running: usize,
     /// Whoever is first goes next; whoever is last makes room for a higher priority.
     waiting: BTreeMap<Turn, oneshot::Sender<Permit>>,
@@ -31,7 +34,7 @@ type Turn = (Reverse<Priority>, u64);
 
 /// The right to be under way, until it is dropped.
 #[derive(Debug)]
-pub struct Permit(Arc<Limiter>);
+pub struct Permit(Arc<Mutex<State>>);
 
 /// A place in the queue, until it is dropped.
 struct Place<'a> {
@@ -43,16 +46,32 @@ impl Limiter {
     /// A limiter as configured.
     #[must_use]
     pub fn new(config: &ConcurrencyConfig) -> Arc<Self> {
-        Arc::new(Self { config: config.clone(), state: Mutex::default() })
+        let state = State { max: config.max, running: 0, waiting: BTreeMap::new(), came: 0 };
+        Arc::new(Self { config: config.clone(), state: Arc::new(Mutex::new(state)) })
     }
 
-    /// As configured. If the one before is the same, it stays, with all that is under way; else the new one counts from 0
-    /// while the last requests of the old one end.
+    /// As configured, with all that is under way and waits at the one before. It counts once it is adopted.
     #[must_use]
     pub fn carry(config: Option<&ConcurrencyConfig>, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let config = config?;
-        let same = before.filter(|before| before.config == *config);
-        Some(same.cloned().unwrap_or_else(|| Self::new(config)))
+        let Some(before) = before else { return Some(Self::new(config)) };
+        let same = before.config == *config;
+        let carried = || Arc::new(Self { config: config.clone(), state: before.state.clone() });
+        Some(if same { before.clone() } else { carried() })
+    }
+
+    /// Makes this one's bound count. Nothing that runs is broken off where it is lower than before; who waits goes on at
+    /// once where it is higher.
+    pub fn adopt(&self) {
+        let goes_on: Vec<_> = {
+            let mut state = self.state.lock();
+            state.max = self.config.max;
+            std::iter::from_fn(|| state.next()).collect()
+        };
+        for next in goes_on {
+            // One that nobody takes is dropped, and goes on.
+            drop(next.send(Permit(self.state.clone())));
+        }
     }
 
     /// Waits for its turn, until `deadline` at most.
@@ -62,9 +81,9 @@ impl Limiter {
     pub async fn enter(self: &Arc<Self>, priority: Priority, deadline: Instant) -> Result<Permit, Error> {
         let (turn, place) = {
             let mut state = self.state.lock();
-            if state.running < self.config.max {
+            if state.running < state.max {
                 state.running += 1;
-                return Ok(Permit(self.clone()));
+                return Ok(Permit(self.state.clone()));
             }
             if state.waiting.len() >= self.config.queue {
                 match state.waiting.last_key_value() {
@@ -93,9 +112,9 @@ impl Limiter {
     #[must_use]
     pub fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         let mut state = self.state.lock();
-        (state.running < self.config.max).then(|| {
+        (state.running < state.max).then(|| {
             state.running += 1;
-            Permit(self.clone())
+            Permit(self.state.clone())
         })
     }
 
@@ -111,21 +130,27 @@ fn limited(why: &'static str) -> Result<Permit, Error> {
     Err(Error::new(Reason::ConcurrencyLimited, why))
 }
 
+impl State {
+    /// Who goes next, if there is room; the room is taken then.
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let (_, next) = (self.running < self.max).then(|| self.waiting.pop_first()).flatten()?;
+        self.running += 1;
+        Some(next)
+    }
+}
+
 impl Drop for Permit {
     /// Goes to whoever is next.
     fn drop(&mut self) {
         let next = {
-            let mut state = self.0.state.lock();
-            match state.waiting.pop_first() {
-                Some((_, next)) => next,
-                None => {
-                    state.running -= 1;
-                    return;
-                }
-            }
+            let mut state = self.0.lock();
+            state.running -= 1;
+            state.next()
         };
-        // One that nobody takes is dropped, and goes on.
-        drop(next.send(Self(self.0.clone())));
+        if let Some(next) = next {
+            // One that nobody takes is dropped, and goes on.
+            drop(next.send(Self(self.0.clone())));
+        }
     }
 }
 
@@ -213,6 +238,31 @@ mod tests {
         assert!(why(soon).contains("too long") && start.elapsed().as_millis() == 1010);
         drop(permit);
         assert_eq!(limiter.counts(), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_bound_keeps_what_runs_and_lets_go_on_what_waits() {
+        let first = limiter(1, 3);
+        let held = first.try_enter().unwrap();
+        let (one, two) = (enter(&first, Priority::Normal), enter(&first, Priority::Normal));
+        settle().await;
+        let config = |max| ConcurrencyConfig { max, queue: 3, wait: Period::seconds(1) };
+        let wider = Limiter::carry(Some(&config(2)), Some(&first)).unwrap();
+        settle().await;
+        assert_eq!(wider.counts(), (1, 2));
+        wider.adopt();
+        let one = one.await.unwrap().unwrap();
+        assert_eq!((wider.counts(), first.counts()), ((2, 1), (2, 1)));
+        let narrower = Limiter::carry(Some(&config(1)), Some(&wider)).unwrap();
+        narrower.adopt();
+        assert!(narrower.try_enter().is_none());
+        drop(held);
+        settle().await;
+        assert_eq!(narrower.counts(), (1, 1));
+        drop(one);
+        drop(two.await.unwrap().unwrap());
+        assert_eq!(narrower.counts(), (0, 0));
+        assert!(Arc::ptr_eq(&narrower, &Limiter::carry(Some(&config(1)), Some(&narrower)).unwrap()));
     }
 
     #[test]

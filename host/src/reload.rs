@@ -245,11 +245,13 @@ impl Reloader {
     fn apply(&self, snapshot: Arc<crate::snapshot::Snapshot>) -> Outcome {
         let generation = snapshot.generation;
         self.runtime.block_on(resolve(&snapshot));
-        let previous = self.gateway.snapshot.swap(snapshot);
+        let previous = self.gateway.snapshot.swap(snapshot.clone());
+        snapshot.adopt_limits();
         if let Err(error) = self.server.listen() {
             let mut faults = Faults::default();
             let place = crate::config::Place { file: "listeners".into(), line: 0 };
             faults.add(&place, "/listeners", format!("{error:#}"));
+            previous.adopt_limits();
             self.gateway.snapshot.store(previous);
             return Outcome::Refused(faults);
         }

@@ -150,6 +150,13 @@ pub struct Mirror {
 }
 
 impl Snapshot {
+    /// Makes its bounds on requests at once count, for what is under way as well.
+    pub fn adopt_limits(&self) {
+        let of_routes = self.routes.iter().filter_map(|route| route.limiter.as_ref());
+        let of_upstreams = self.upstreams.values().filter_map(|entry| entry.limiter.as_ref());
+        of_routes.chain(of_upstreams).for_each(|limiter| limiter.adopt());
+    }
+
     /// Tells how many requests are under way and wait where that is limited.
     pub fn observe(&self, metrics: &Metrics) {
         metrics.concurrency.clear();

@@ -99,6 +99,53 @@ fn a_permit_is_held_to_the_last_byte_and_given_back_when_the_client_goes() {
 }
 
 #[test]
+fn a_reload_neither_frees_nor_takes_a_permit() {
+    let (open, gate) = std::sync::mpsc::channel();
+    let origin = held_origin(gate);
+    let gateway = gateway_to(&origin, "", "  - { name: all, upstream: origin, concurrency: { max: 1 } }\n");
+    let mut first = ask(&gateway, "/a");
+    settled(&gateway, "route", 1, 0);
+    let generation = || gateway.admin_get("/status").json()["generation"].as_u64().unwrap();
+    let (before, file) = (generation(), gateway.folder().join("gateway.yaml"));
+    let changed = std::fs::read_to_string(&file).unwrap().replace("max: 1", "max: 2");
+    std::fs::write(&file, changed).unwrap();
+    eventually("the new configuration", || (generation() > before).then_some(()));
+    // What began before the reload still counts against the new bound.
+    let mut second = ask(&gateway, "/b");
+    settled(&gateway, "route", 2, 0);
+    assert_eq!(ask(&gateway, "/c").reply().reason(), Some("concurrency-limited"));
+    for wire in [&mut first, &mut second] {
+        open.send(()).unwrap();
+        assert_eq!(wire.reply().text(), "ok");
+    }
+    settled(&gateway, "route", 0, 0);
+    assert_eq!(ask(&gateway, "/now").reply().text(), "ok");
+}
+
+#[test]
+fn a_tunnel_holds_its_permit_until_it_ends() {
+    let origin = Origin::talking(|conversation| {
+        if conversation.request().is_some() {
+            conversation.send(super::upgrades::ACCEPTED);
+            let bytes = conversation.wire.exactly(5);
+            conversation.send(bytes);
+            conversation.wire.closes();
+        }
+    });
+    let gateway =
+        gateway_to(&origin, "", "  - { name: all, upstream: origin, websocket: true, concurrency: { max: 1 } }\n");
+    let mut tunnel = Wire::connect(gateway.address());
+    tunnel.send(super::upgrades::HANDSHAKE);
+    assert_eq!(tunnel.read_head().unwrap().status, 101);
+    tunnel.send("hello");
+    assert_eq!(tunnel.exactly(5), b"hello");
+    settled(&gateway, "route", 1, 0);
+    assert_eq!(ask(&gateway, "/x").reply().reason(), Some("concurrency-limited"));
+    drop(tunnel);
+    settled(&gateway, "route", 0, 0);
+}
+
+#[test]
 fn a_wait_in_the_queue_ends() {
     let (_open, gate) = std::sync::mpsc::channel();
     let origin = held_origin(gate);
