@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::OverloadConfig;
 use crate::telemetry::{MeasureLabels, Metrics};
+pub use memory::give_back_when_idle;
 pub use room::{Hold, keep};
 
 /// How near the process is to its bounds. Whoever asks looks, at most every 20 ms: a process that nobody asks anything

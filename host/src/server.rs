@@ -10,7 +10,6 @@ mod guard;
 mod handover;
 mod head;
 mod listening;
-mod memory;
 mod passthrough;
 mod preamble;
 mod socket;

@@ -1,8 +1,9 @@
-//! How much memory the process has, and how much it may have.
+//! How much memory the process has, how much it may have, and when it gives some back.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
@@ -35,6 +36,27 @@ pub(super) fn give_back_at_once(at_once: bool) {
         }
     }
 }
+
+/// Has this thread's heap cleaned up as long as the process holds a tenth more than it ever held at a look. The allocator
+/// looks for what it can return only when a thread asks it for more, which one does not that has nothing to do any more.
+pub async fn give_back_when_idle() {
+    let mut least = u64::MAX;
+    loop {
+        let Some(bytes) = resident() else { return };
+        least = least.min(bytes);
+        if bytes > least + least / 10 {
+            #[expect(unsafe_code, reason = "the allocator is a C library, and this has no other interface")]
+            // SAFETY: it takes no pointer, and touches nothing but what this thread's heap has free.
+            unsafe {
+                mi_collect(true);
+            }
+        }
+        tokio::time::sleep(LOOK_WHEN_IDLE).await;
+    }
+}
+
+/// How often it is looked whether there is something to return.
+const LOOK_WHEN_IDLE: Duration = Duration::from_secs(15);
 
 /// `mi_option_purge_delay` of mimalloc 3, and its default.
 const PURGE_DELAY: mi_option_t = 15;

@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::memory::give_back;
 use super::socket::{Listener, Socket};
 use super::{End, Wanted, connection};
+use crate::overload::give_back_when_idle;
 use crate::proxy::Gateway;
 use crate::snapshot::ListenerKey;
 
@@ -41,7 +41,7 @@ pub(super) async fn work(
     let mut open: BTreeMap<ListenerKey, Open> = BTreeMap::new();
     let connections = TaskTracker::new();
     let (drain, draining) = watch::channel(false);
-    tokio::spawn(give_back());
+    tokio::spawn(give_back_when_idle());
     loop {
         let now = wanted.borrow_and_update().clone();
         let gone: Vec<ListenerKey> =
