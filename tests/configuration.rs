@@ -133,3 +133,58 @@ fn the_schema_accepts_what_is_good_and_nothing_unknown() {
     }
     assert!(!validator.is_valid(&parse("rotues: []")));
 }
+
+/// Every name misspelt and every value of the wrong kind, one at a time.
+#[test]
+fn hundreds_of_faulty_configurations_are_refused_with_the_line_of_their_fault() {
+    // A variable that is not set would be the only fault told.
+    let variable = regex::Regex::new(r"\$\{env:[A-Z_]+\}").unwrap();
+    let good = &*variable.replace_all(include_str!("fixtures/everything.yaml"), "text");
+    let faults = |config: &str| -> std::collections::BTreeSet<String> {
+        let (output, text) = check(config);
+        assert_eq!(output.status.code(), Some(FAULTY), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        // The folder is another one each time.
+        let faults = text.lines().filter_map(|line| line.split_once("gateway.yaml:"));
+        faults
+            .map(|(_, fault)| fault.to_owned())
+            .filter(|fault| fault.starts_with(|first: char| first.is_ascii_digit()))
+            .collect()
+    };
+    let before = faults(good);
+    let names = regex::Regex::new(r#"[{ ,\n]([a-z][a-z_]*): "#).unwrap();
+    let values = regex::Regex::new(r#"[a-z]: ([A-Za-z0-9"][^,}\]\n#{\[]*)"#).unwrap();
+    let misspelt = names.captures_iter(good).map(|found| (found.get(1).unwrap().end(), 0, "_x"));
+    let wrong = values.captures_iter(good).map(|found| {
+        let value = found.get(1).unwrap();
+        (value.start(), value.as_str().trim_end().len(), "[[]]")
+    });
+    let changes: Vec<(usize, usize, &str)> = misspelt.chain(wrong).collect();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let refused = std::sync::Mutex::new((0, Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((at, length, text)) =
+                    changes.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).copied()
+                {
+                    let changed = format!("{}{text}{}", &good[..at], &good[at + length..]);
+                    let is_new = faults(&changed).difference(&before).next().is_some();
+                    let mut refused = refused.lock().unwrap();
+                    if is_new {
+                        refused.0 += 1;
+                    } else {
+                        refused.1.push(changed.lines().nth(good[..at].lines().count() - 1).unwrap().to_owned());
+                    }
+                }
+            });
+        }
+    });
+    let (count, passed) = refused.into_inner().unwrap();
+    // What an operator names may have any name.
+    println!("{count} of {} refused; the others: {passed:#?}", changes.len());
+    assert!(count >= 200, "{count} of {}: {passed:#?}", changes.len());
+    // What is in the configuration of a policy is for its plugin to judge, and there is none here.
+    let is_policys = |line: &String| line.contains("plugin: ");
+    assert!(passed.iter().all(|line| !line.contains("[[]]") || is_policys(line)), "{passed:#?}");
+}
