@@ -6,6 +6,7 @@ mod converse;
 mod endpoint;
 mod gemini;
 mod json;
+mod matrix;
 mod messages;
 mod pairs;
 mod responses;
