@@ -1,5 +1,8 @@
 //! The providers' own clients complete chats, tool calls and streams through the gateway.
 
+mod google;
+mod translating;
+
 use std::process::Command;
 
 use harness::{Gateway, Mock, fixture, python, run};
