@@ -1,5 +1,6 @@
 //! The providers' own clients complete chats, tool calls and streams through the gateway.
 
+mod bedrock;
 mod google;
 mod translating;
 
