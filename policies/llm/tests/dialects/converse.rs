@@ -265,4 +265,6 @@ fn an_error_is_of_its_kind() {
     let long = error::read(400, "{\"message\":\"Input is too long for requested model.\"}");
     assert_eq!(long.kind, ErrorKind::ContextTooLong);
     assert_eq!(error::read(429, "{\"message\":\"slow\"}"), UpstreamError::told(ErrorKind::RateLimited, "slow"));
+    let later = "{\"__type\":\"com.amazon#LaterException\",\"message\":\"slow\"}";
+    assert_eq!(error::read(429, later), UpstreamError::told(ErrorKind::RateLimited, "slow"));
 }

@@ -378,3 +378,17 @@ fn errors_keep_their_kind() {
     assert_eq!((overloaded.kind, overloaded.kind.status()), (ErrorKind::Overloaded, 503));
     assert_eq!(messages::error::read(404, "<html>").kind, ErrorKind::NotFound);
 }
+
+#[test]
+fn where_the_type_of_an_error_says_nothing_its_status_does() {
+    use gatewright_llm::dialect::messages::error;
+    use gatewright_llm::error::ErrorKind;
+    for (status, body) in [
+        (503, r#"{"type":"error","error":{"type":"api_error","message":"Because."}}"#),
+        (429, r#"{"type":"error","error":{"type":"a_later_error","message":"Because."}}"#),
+        (422, r#"{"error":{"message":"Because."}}"#),
+    ] {
+        let read = error::read(status, body);
+        assert_eq!((read.kind, &*read.message), (ErrorKind::of_status(status), "Because."));
+    }
+}

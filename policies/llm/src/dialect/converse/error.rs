@@ -27,8 +27,7 @@ pub(super) fn named(name: &str, status: u16, body: &str) -> UpstreamError {
         "resourcenotfound" => ErrorKind::NotFound,
         "modeltimeout" => ErrorKind::Timeout,
         "serviceunavailable" | "modelnotready" => ErrorKind::Overloaded,
-        "" => ErrorKind::of_status(status),
-        _ => ErrorKind::Other,
+        _ => ErrorKind::of_status(status),
     };
     UpstreamError::told(kind, message)
 }

@@ -7,12 +7,12 @@ use crate::json::{Document, FromJson as _, Json, Text, object_text};
 /// The error of a body; one that is not of this dialect says no more than its status.
 pub fn read(status: u16, body: &str) -> UpstreamError {
     let Ok(document) = Document::parse(body) else { return UpstreamError::of_status(status) };
-    let known = document.root().member("error").filter(|error| error.is_object()).map(read_object);
-    known.unwrap_or_else(|| UpstreamError::of_status(status))
+    let known = document.root().member("error").filter(|error| error.is_object());
+    known.map_or_else(|| UpstreamError::of_status(status), |error| read_object(error, ErrorKind::of_status(status)))
 }
 
-/// The error within a body or an event.
-pub(super) fn read_object(error: Json<'_>) -> UpstreamError {
+/// The error within a body or an event; of the kind `otherwise` where its type says nothing.
+pub(super) fn read_object(error: Json<'_>, otherwise: ErrorKind) -> UpstreamError {
     let text = |name: &str| error.member(name).and_then(Text::from_json).map(Text::into_string).unwrap_or_default();
     let message = text("message");
     let kind = match text("type").as_str() {
@@ -26,7 +26,7 @@ pub(super) fn read_object(error: Json<'_>) -> UpstreamError {
         "rate_limit_error" => ErrorKind::RateLimited,
         "timeout_error" => ErrorKind::Timeout,
         "overloaded_error" => ErrorKind::Overloaded,
-        _ => ErrorKind::Other,
+        _ => otherwise,
     };
     UpstreamError::told(kind, message)
 }

@@ -15,7 +15,7 @@ use crate::usage::Usage;
 /// It has no content.
 pub fn read<'a>(body: Json<'a>, _: &Heading, ledger: &mut Ledger) -> Result<Completion<'a>, UpstreamError> {
     if let Some(error) = body.member("error") {
-        return Err(error::read_object(error));
+        return Err(error::read_object(error, ErrorKind::Other));
     }
     let text = |name: &str| body.member(name).and_then(Text::from_json);
     let unreadable = || UpstreamError::new(ErrorKind::Other, "the provider sent an answer that cannot be read");

@@ -72,7 +72,7 @@ impl Reader {
             ("message_stop", _) => self.end(sink),
             ("ping", _) => sink(Step::Alive),
             ("error", _) => {
-                let known = event.member("error").map(error::read_object);
+                let known = event.member("error").map(|error| error::read_object(error, ErrorKind::Other));
                 self.fail(known.unwrap_or_else(|| UpstreamError::of_status(500)), sink);
             }
             // Events that this version does not know.
