@@ -163,6 +163,39 @@ fn calls_without_ids_get_them_and_results_find_their_calls() {
 }
 
 #[test]
+fn the_pieces_of_a_streamed_answer_are_one_turn_again() {
+    let piece = |part: Value| json!({"role": "model", "parts": [part]});
+    let signed = "Z2F0ZXdyaWdodC5hbnRocm9waWMuYlc5amF3PT0=";
+    let contents = json!([
+        {"role": "user", "parts": [{"text": "What is it like?"}]},
+        piece(json!({"text": "I ", "thought": true})),
+        {"role": "model", "parts": [
+            {"text": "wonder.", "thought": true}, {"text": "", "thought": true, "thoughtSignature": signed},
+        ]},
+        piece(json!({"text": "Let me "})),
+        piece(json!({"text": "look."})),
+        piece(json!({"functionCall": {"name": "weather", "args": {}}})),
+        piece(json!({"text": ""})),
+        {"role": "user", "parts": [{"functionResponse": {"name": "weather", "response": {"output": "sunny"}}}]},
+    ]);
+    let text = json!({"contents": contents}).to_string();
+    let document = Document::parse(&text).unwrap_or_else(|error| unreachable!("{error}"));
+    let conversation = request::read(document.root(), &mut Ledger::default()).unwrap_or_default();
+    let turns: Vec<Vec<Value>> =
+        conversation.turns.iter().map(|turn| turn.parts.iter().map(told_part).collect()).collect();
+    assert_eq!(turns.len(), 3, "{turns:?}");
+    assert_eq!(
+        turns[1],
+        [
+            json!({"thought": "I wonder.", "signature": ["anthropic", "bW9jaw=="], "redacted": false}),
+            json!({"text": "Let me look."}),
+            json!({"call": ["call_1", "weather", "{}"]}),
+        ]
+    );
+    assert_eq!(turns[2][0]["result"], json!("call_1"));
+}
+
+#[test]
 fn what_only_this_provider_has_is_refused_or_left_out() {
     let of = |field: Value| {
         let mut body = json!({"contents": [{"parts": [{"text": "x"}]}]});

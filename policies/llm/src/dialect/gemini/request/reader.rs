@@ -1,7 +1,7 @@
 //! Reads a request.
 
 use super::super::{config, part, tool};
-use crate::content::Part;
+use crate::content::{Content, Maker, Part};
 use crate::conversation::{Conversation, Role, Turn, hint};
 use crate::fault::{Fault, Ledger};
 use crate::json::{Json, Object, Text};
@@ -27,6 +27,7 @@ pub fn read<'a>(body: Json<'a>, ledger: &mut Ledger) -> Result<Conversation<'a>,
         if turns.is_empty() {
             return Err(Fault::invalid("contents", "is missing or empty"));
         }
+        let turns = put_together(turns);
         let mut conversation = Conversation { instructions, turns, ..Conversation::default() };
         tool::read(body, &mut conversation, ledger)?;
         if let Some(config) = body.take::<Json<'a>>("generationConfig")? {
@@ -35,6 +36,50 @@ pub fn read<'a>(body: Json<'a>, ledger: &mut Ledger) -> Result<Conversation<'a>,
         read_hints(body, &mut conversation, ledger)?;
         Ok(conversation)
     })
+}
+
+/// Clients keep every piece of a streamed answer, as a part or as a content of its own. What one answer was is one turn
+/// again: results must follow their calls at once elsewhere, and a signature is that of the whole thought.
+fn put_together<'a>(contents: Vec<Turn<'a>>) -> Vec<Turn<'a>> {
+    let mut turns: Vec<Turn<'a>> = Vec::with_capacity(contents.len());
+    for content in contents {
+        if content.role != Role::Assistant {
+            turns.push(content);
+            continue;
+        }
+        if turns.last().is_none_or(|turn| turn.role != Role::Assistant) {
+            turns.push(Turn { role: Role::Assistant, parts: Vec::new(), name: None });
+        }
+        let Some(turn) = turns.last_mut() else { continue };
+        for part in content.parts {
+            let rest = match turn.parts.last_mut() {
+                Some(last) => joined(last, part),
+                None => Some(part),
+            };
+            turn.parts.extend(rest);
+        }
+    }
+    turns
+}
+
+/// Lengthens the part by the next one; gives it back if they are not pieces of one.
+fn joined<'a>(last: &mut Part<'a>, next: Part<'a>) -> Option<Part<'a>> {
+    let both = |one: &Text<'a>, other: &Text<'a>| Text::from(one.plain().into_owned() + &other.plain());
+    match (&mut last.content, &next.content) {
+        (Content::Text { text, .. }, Content::Text { text: more, .. }) => *text = both(text, more),
+        // An empty thought with Google's own signature signs what comes after it.
+        (Content::Thought(thought), Content::Thought(more))
+            if thought.signature.is_none()
+                && more.signature.as_ref().is_none_or(|signature| signature.maker != Maker::Google)
+                && !thought.is_redacted
+                && !more.is_redacted =>
+        {
+            thought.text = both(&thought.text, &more.text);
+            thought.signature.clone_from(&more.signature);
+        }
+        _ => return Some(next),
+    }
+    None
 }
 
 /// Who says what in a content.
