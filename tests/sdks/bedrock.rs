@@ -16,3 +16,8 @@ fn amazons_client_works_with_anthropic() {
 fn openais_client_works_with_amazon() {
     check_through("openai_sdk.py", "bedrock", "openai");
 }
+
+#[test]
+fn googles_client_works_with_amazon() {
+    check_through("google_sdk.py", "bedrock", "anthropic");
+}

@@ -16,3 +16,8 @@ fn googles_client_works_with_anthropic() {
 fn openais_client_works_with_google() {
     check_through("openai_sdk.py", "gemini", "openai");
 }
+
+#[test]
+fn amazons_client_works_with_google() {
+    check_through("bedrock_sdk.py", "gemini", "anthropic");
+}
