@@ -168,13 +168,14 @@ fn hundreds_of_faulty_configurations_are_refused_with_the_line_of_their_fault() 
                 while let Some((at, length, text)) =
                     changes.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).copied()
                 {
-                    let changed = format!("{}{text}{}", &good[..at], &good[at + length..]);
+                    let (before_it, from) = good.split_at(at);
+                    let changed = format!("{before_it}{text}{}", from.split_at(length).1);
                     let is_new = faults(&changed).difference(&before).next().is_some();
                     let mut refused = refused.lock().unwrap();
                     if is_new {
                         refused.0 += 1;
                     } else {
-                        refused.1.push(changed.lines().nth(good[..at].lines().count() - 1).unwrap().to_owned());
+                        refused.1.push(changed.lines().nth(before_it.lines().count() - 1).unwrap().to_owned());
                     }
                 }
             });
