@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod google;
+mod responses;
 mod translating;
 
 use std::process::Command;
