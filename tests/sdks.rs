@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod google;
+mod cohere;
 mod responses;
 mod translating;
 
