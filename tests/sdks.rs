@@ -3,6 +3,7 @@
 mod bedrock;
 mod google;
 mod cohere;
+mod messages;
 mod responses;
 mod translating;
 
