@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod error;
 pub mod fault;
 pub mod json;
+mod sides;
 pub mod tool_name;
 pub mod translate;
 pub mod usage;

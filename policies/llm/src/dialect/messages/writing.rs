@@ -2,11 +2,11 @@
 
 use super::block;
 use super::thinking::Plan;
-use crate::content::{Content, Part};
 use crate::conversation::{Conversation, Format, Role, ToolChoice};
 use crate::dialect::Options;
 use crate::fault::Ledger;
 use crate::json::{ObjectWriter, object_text};
+use crate::sides::Sides;
 
 /// The text of the request. The order of the fields is that of the provider's prompt cache: tools, system, messages.
 pub fn write(conversation: &mut Conversation<'_>, options: &Options, ledger: &mut Ledger) -> String {
@@ -15,7 +15,6 @@ pub fn write(conversation: &mut Conversation<'_>, options: &Options, ledger: &mu
         body.put("model", &conversation.model);
         body.put("max_tokens", plan.tokens_max);
         write_tools(conversation, body);
-        write_system(conversation, body, ledger);
         write_messages(conversation, body, ledger);
         if !conversation.sampling.stop.is_empty() {
             body.put("stop_sequences", &conversation.sampling.stop);
@@ -63,42 +62,16 @@ fn write_tools(conversation: &Conversation<'_>, body: &mut ObjectWriter<'_>) {
     });
 }
 
-fn write_system(conversation: &Conversation<'_>, body: &mut ObjectWriter<'_>, ledger: &mut Ledger) {
-    let later = conversation.turns.iter().filter(|turn| turn.role == Role::System);
-    if later.clone().next().is_some() {
-        ledger.changed("a later system message", "was moved to the start");
-    }
-    let parts: Vec<&Part<'_>> = conversation.instructions.iter().chain(later.flat_map(|turn| &turn.parts)).collect();
-    if parts.iter().any(|part| !matches!(part.content, Content::Text { .. })) {
-        ledger.refuse("a system message", "with other than text is not offered by this model's provider");
-    }
-    if !parts.is_empty() {
-        body.list("system", |list| parts.iter().for_each(|part| block::write(part, list, ledger)));
-    }
-}
-
-/// Sides alternate: what one side says several times in a row is one message, in which results of tools come first.
 fn write_messages(conversation: &Conversation<'_>, body: &mut ObjectWriter<'_>, ledger: &mut Ledger) {
-    if conversation.turns.iter().any(|turn| turn.name.is_some()) {
-        ledger.left_out("the names of participants");
+    let Sides { instructions, turns } = Sides::of(conversation, ledger);
+    if !instructions.is_empty() {
+        body.list("system", |list| instructions.iter().for_each(|part| block::write(part, list, ledger)));
     }
-    let spoken: Vec<_> = conversation.turns.iter().filter(|turn| turn.role != Role::System).collect();
     body.list("messages", |messages| {
-        for turns in spoken.chunk_by(|one, next| one.role == next.role) {
-            let parts = turns.iter().flat_map(|turn| &turn.parts);
-            let is_result = |part: &&Part<'_>| matches!(part.content, Content::ToolResult(_));
-            let (results, rest): (Vec<_>, Vec<_>) = parts.partition(is_result);
-            if results.is_empty() && rest.is_empty() {
-                continue;
-            }
-            let is_user = turns.first().is_some_and(|turn| turn.role == Role::User);
+        for (role, parts) in turns.iter().filter(|(_, parts)| !parts.is_empty()) {
             messages.object(|message| {
-                message.put("role", if is_user { "user" } else { "assistant" });
-                message.list("content", |list| {
-                    for part in results.into_iter().chain(rest) {
-                        block::write(part, list, ledger);
-                    }
-                });
+                message.put("role", if *role == Role::User { "user" } else { "assistant" });
+                message.list("content", |list| parts.iter().for_each(|part| block::write(part, list, ledger)));
             });
         }
     });

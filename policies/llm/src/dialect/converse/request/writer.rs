@@ -1,11 +1,12 @@
 //! Writes a request.
 
 use super::super::block::{self, Place};
-use crate::content::{Content, Part};
+use crate::content::Content;
 use crate::conversation::{Conversation, Effort, Format, Role, Tool, ToolChoice, hint};
 use crate::dialect::{Options, ThinkingStyle};
 use crate::fault::Ledger;
 use crate::json::{ListWriter, ObjectWriter, Raw, object_text};
+use crate::sides::Sides;
 
 /// The text of the body: tools, instructions and messages first, as a prompt cache wants them.
 pub fn write(conversation: &mut Conversation<'_>, options: &Options, ledger: &mut Ledger) -> String {
@@ -95,35 +96,15 @@ fn write_tool(tool: &Tool<'_>, list: &mut ListWriter<'_>) {
     }
 }
 
-/// Sides alternate: what one side says several times in a row is one message, in which results of tools come first.
 fn write_messages(body: &mut ObjectWriter<'_>, conversation: &Conversation<'_>, ledger: &mut Ledger) {
-    let mut instructions: Vec<&Part<'_>> = conversation.instructions.iter().collect();
-    let mut messages: Vec<(Role, Vec<&Part<'_>>)> = Vec::new();
-    for turn in &conversation.turns {
-        if turn.name.is_some() {
-            ledger.left_out("messages[].name");
-        }
-        if turn.role == Role::System {
-            ledger.changed("a later system message", "was moved to the start");
-            instructions.extend(&turn.parts);
-            continue;
-        }
-        match messages.last_mut() {
-            Some((role, parts)) if *role == turn.role => parts.extend(&turn.parts),
-            _ => messages.push((turn.role, turn.parts.iter().collect())),
-        }
-    }
-    if instructions.iter().any(|part| !matches!(part.content, Content::Text { .. })) {
-        ledger.refuse("a system message", "may only have text");
-    }
+    let Sides { instructions, turns } = Sides::of(conversation, ledger);
     if !instructions.is_empty() {
         body.list("system", |list| {
             instructions.iter().for_each(|part| block::write(part, Place::Request, list, ledger));
         });
     }
     body.list("messages", |list| {
-        for (role, parts) in &mut messages {
-            parts.sort_by_key(|part| !matches!(part.content, Content::ToolResult(_)));
+        for (role, parts) in &turns {
             let mut content = String::new();
             crate::json::list(&mut content, |list| {
                 parts.iter().for_each(|part| block::write(part, Place::Request, list, ledger));

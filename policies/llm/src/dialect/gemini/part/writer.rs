@@ -1,6 +1,6 @@
 //! Writes parts.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::super::citation::{self, Grounding};
 use super::super::{media, signature};
@@ -29,7 +29,7 @@ pub(in super::super) enum Place<'p> {
     /// To the model.
     Request {
         /// The tool of each call, by the call's id.
-        tools: &'p HashMap<String, String>,
+        tools: &'p BTreeMap<String, String>,
         /// Whether the model is of the time before signatures were checked.
         is_older: bool,
     },

@@ -1,6 +1,6 @@
 //! Writes a request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::super::part::{PartWriter, Place};
 use super::super::{config, is_older, tool};
@@ -9,6 +9,7 @@ use crate::conversation::{Conversation, Role, hint};
 use crate::dialect::Options;
 use crate::fault::Ledger;
 use crate::json::{Json, ObjectWriter, object_text};
+use crate::sides::Sides;
 
 /// The text of the body: tools, instructions and contents first, as a prompt cache wants them.
 pub fn write(conversation: &mut Conversation<'_>, _options: &Options, ledger: &mut Ledger) -> String {
@@ -44,8 +45,8 @@ fn service_tier(tier: Json<'_>, ledger: &mut Ledger) -> Option<&'static str> {
 fn write_contents(body: &mut ObjectWriter<'_>, conversation: &Conversation<'_>, ledger: &mut Ledger) {
     let tools = tools_of_calls(conversation);
     let place = Place::Request { tools: &tools, is_older: is_older(&conversation.model) };
-    let mut instructions: Vec<&Part<'_>> = conversation.instructions.iter().collect();
-    let contents = contents(conversation, &mut instructions, ledger);
+    let Sides { instructions, mut turns } = Sides::of(conversation, ledger);
+    turns.retain(|(_, parts)| parts.iter().any(|part| says_something(part)));
     let mut content = |body: &mut ObjectWriter<'_>, parts: &[&Part<'_>]| {
         body.list("parts", |list| {
             let mut writer = PartWriter::new(list, place, ledger);
@@ -58,41 +59,13 @@ fn write_contents(body: &mut ObjectWriter<'_>, conversation: &Conversation<'_>, 
         body.object("systemInstruction", |instruction| content(instruction, &instructions));
     }
     body.list("contents", |list| {
-        for (role, parts) in contents {
+        for (role, parts) in turns {
             list.object(|object| {
                 object.put("role", if role == Role::Assistant { "model" } else { "user" });
                 content(object, &parts);
             });
         }
     });
-}
-
-/// One content for each change of sides. Results of tools come first in theirs: they follow the calls.
-fn contents<'c, 'a>(
-    conversation: &'c Conversation<'a>,
-    instructions: &mut Vec<&'c Part<'a>>,
-    ledger: &mut Ledger,
-) -> Vec<(Role, Vec<&'c Part<'a>>)> {
-    let mut contents: Vec<(Role, Vec<&Part<'_>>)> = Vec::new();
-    for turn in &conversation.turns {
-        if turn.name.is_some() {
-            ledger.left_out("messages[].name");
-        }
-        if turn.role == Role::System {
-            ledger.changed("a later system message", "was moved to the start");
-            instructions.extend(&turn.parts);
-            continue;
-        }
-        match contents.last_mut() {
-            Some((role, parts)) if *role == turn.role => parts.extend(&turn.parts),
-            _ => contents.push((turn.role, turn.parts.iter().collect())),
-        }
-    }
-    for (_, parts) in &mut contents {
-        parts.sort_by_key(|part| !matches!(part.content, Content::ToolResult(_)));
-    }
-    contents.retain(|(_, parts)| parts.iter().any(|part| says_something(part)));
-    contents
 }
 
 fn says_something(part: &Part<'_>) -> bool {
@@ -103,7 +76,7 @@ fn says_something(part: &Part<'_>) -> bool {
 }
 
 /// A result names its tool here, in other dialects only its call.
-fn tools_of_calls(conversation: &Conversation<'_>) -> HashMap<String, String> {
+fn tools_of_calls(conversation: &Conversation<'_>) -> BTreeMap<String, String> {
     let parts = conversation.turns.iter().flat_map(|turn| &turn.parts);
     let calls = parts.filter_map(|part| match &part.content {
         Content::Call(call) => Some((call.id.plain().into_owned(), call.name.plain().into_owned())),
