@@ -4,7 +4,7 @@ mod chunk;
 pub mod error;
 mod message;
 mod part;
-mod probability;
+pub(crate) mod probability;
 pub mod request;
 pub mod response;
 pub mod stream;

@@ -50,7 +50,8 @@ pub fn stream(error: &UpstreamError) -> Frame {
     Frame::unnamed(write(error))
 }
 
-fn kind_word(kind: ErrorKind) -> &'static str {
+/// The type of an error, as OpenAI has it.
+pub(crate) fn kind_word(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidRequest
         | ErrorKind::ContextTooLong

@@ -1,9 +1,8 @@
 //! The parts of what a message says.
 
-use std::borrow::Cow;
-
 use crate::content::{Content, Document, DocumentSource, Media, Part};
 use crate::conversation::CacheMark;
+use crate::data_url;
 use crate::fault::{Fault, Ledger};
 use crate::json::{FromJson as _, Json, ListWriter, Object, Text};
 
@@ -60,7 +59,7 @@ fn read_file<'a>(file: &mut Object<'a>, _: &mut Ledger) -> Result<Content<'a>, F
 /// A picture of an answer, as OpenRouter has it.
 pub(super) fn answered_image(image: Json<'_>) -> Option<Content<'_>> {
     let url = image.member("image_url")?.member("url").and_then(Text::from_json)?;
-    Some(Content::Image { media: media(url), detail: None })
+    Some(Content::Image { media: data_url::read(url), detail: None })
 }
 
 /// The mark that Anthropic has, which many that speak this dialect pass on.
@@ -73,28 +72,13 @@ pub(super) fn read_cache<'a>(part: &mut Object<'a>, ledger: &mut Ledger) -> Resu
 
 /// A medium that the request says where to find.
 fn required<'a>(object: &mut Object<'a>, name: &str) -> Result<Media<'a>, Fault> {
-    let media = media(object.require(name)?);
+    let media = data_url::read(object.require(name)?);
     let is_known = match &media {
         Media::Url { url, .. } => url.plain().starts_with("https://"),
         Media::Base64 { .. } | Media::File(_) => true,
     };
     let message = "must be an https URL or a base64 data URL";
     if is_known { Ok(media) } else { Err(Fault::invalid(&object.path_of(name), message)) }
-}
-
-/// What an address stands for: itself, or the bytes that are in it (RFC 2397).
-fn media(url: Text<'_>) -> Media<'_> {
-    let split = |plain: &str| {
-        let (media_type, _) = plain.strip_prefix("data:")?.split_once(";base64,")?;
-        Some(("data:".len() + media_type.len(), "data:".len() + media_type.len() + ";base64,".len()))
-    };
-    let plain = url.plain();
-    let Some((type_end, data_start)) = split(&plain) else { return Media::Url { media_type: None, url } };
-    let piece = |from: usize, to: usize| match &plain {
-        Cow::Borrowed(plain) => Text::from(plain.get(from..to).unwrap_or_default()),
-        Cow::Owned(plain) => plain.get(from..to).unwrap_or_default().to_owned().into(),
-    };
-    Media::Base64 { media_type: piece("data:".len(), type_end), data: piece(data_start, plain.len()) }
 }
 
 /// Writes what a person or a tool says.
@@ -172,9 +156,7 @@ fn write_document(document: &Document<'_>, list: &mut ListWriter<'_>, ledger: &m
 /// The address that stands for a medium; none for a file of the provider's.
 pub(super) fn data_url<'a>(media: &Media<'a>) -> Option<Text<'a>> {
     match media {
-        Media::Base64 { media_type, data } => {
-            Some(format!("data:{};base64,{}", media_type.plain(), data.plain()).into())
-        }
+        Media::Base64 { media_type, data } => Some(data_url::write(media_type, data)),
         Media::Url { url, .. } => Some(url.clone()),
         Media::File(_) => None,
     }

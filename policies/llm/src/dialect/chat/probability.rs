@@ -1,10 +1,10 @@
-//! How likely tokens were: the same in chat completions and in Responses.
+//! How likely tokens were. Responses have it in the same words.
 
 use crate::completion::TokenProbability;
 use crate::json::{FromJson as _, Json, ListWriter, Text};
 
 /// Reads a list of tokens; what cannot be read of it is left out.
-pub(super) fn read(list: Json<'_>) -> Vec<TokenProbability<'_>> {
+pub(crate) fn read(list: Json<'_>) -> Vec<TokenProbability<'_>> {
     list.items().into_iter().flatten().filter_map(read_one).collect()
 }
 

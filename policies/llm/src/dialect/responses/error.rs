@@ -1,6 +1,7 @@
 //! Errors as Responses has them: of a body, of a stream and of an answer that failed.
 
 use crate::dialect::Frame;
+use crate::dialect::chat::error::kind_word;
 use crate::error::{ErrorKind, UpstreamError};
 use crate::json::{Document, FromJson, Json, object_text};
 
@@ -47,7 +48,7 @@ pub fn write(error: &UpstreamError) -> String {
     object_text(|body| {
         body.object("error", |object| {
             object.put("message", &error.message);
-            object.put("type", type_of(error.kind));
+            object.put("type", kind_word(error.kind));
             object.put("param", None::<&str>);
             object.put("code", code_of(error.kind));
         });
@@ -64,21 +65,6 @@ pub fn stream(error: &UpstreamError) -> Frame {
         event.put("sequence_number", 0_u32);
     });
     Frame::named("error", data)
-}
-
-fn type_of(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidRequest
-        | ErrorKind::ContextTooLong
-        | ErrorKind::ContentRefused
-        | ErrorKind::NotFound
-        | ErrorKind::TooLarge => "invalid_request_error",
-        ErrorKind::Authentication => "authentication_error",
-        ErrorKind::Permission => "permission_error",
-        ErrorKind::Quota => "insufficient_quota",
-        ErrorKind::RateLimited => "rate_limit_error",
-        ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Truncated | ErrorKind::Other => "server_error",
-    }
 }
 
 /// The code that clients look at: they try again by it, or tell the person that there is no use.

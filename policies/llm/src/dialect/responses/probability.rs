@@ -1,21 +1,9 @@
 //! How likely tokens were: the `logprobs` of a text.
 
 use crate::completion::TokenProbability;
-use crate::json::{FromJson, Json, ListWriter, ObjectWriter, Text};
+use crate::json::{ListWriter, ObjectWriter};
 
-/// The probabilities in a `logprobs` list.
-pub(super) fn read(list: Json<'_>) -> Vec<TokenProbability<'_>> {
-    list.items().into_iter().flatten().filter_map(read_one).collect()
-}
-
-fn read_one(entry: Json<'_>) -> Option<TokenProbability<'_>> {
-    Some(TokenProbability {
-        token: entry.member("token").and_then(Text::from_json)?,
-        log_probability: entry.member("logprob").and_then(f64::from_json)?,
-        bytes: entry.member("bytes").and_then(Vec::from_json),
-        top: entry.member("top_logprobs").map(read).unwrap_or_default(),
-    })
-}
+pub(super) use crate::dialect::chat::probability::read;
 
 /// Writes the entries of a `logprobs` list.
 pub(super) fn write(tokens: &[TokenProbability<'_>], list: &mut ListWriter<'_>) {
