@@ -208,7 +208,7 @@ impl Reloader {
         self.watch.follow(&self.loader.folders(&loaded.files));
         let outcome = match &loaded.result {
             Ok(None) => self.as_before(&loaded),
-            Ok(Some(snapshot)) => self.apply(snapshot.clone()),
+            Ok(Some(snapshot)) => self.apply(snapshot),
             Err(faults) => Outcome::Refused(faults.clone()),
         };
         self.report(&loaded, &outcome);
@@ -242,9 +242,9 @@ impl Reloader {
     }
 
     /// Swaps last: a chain with one plugin still compiling would let requests past the policy it holds.
-    fn apply(&self, snapshot: Arc<crate::snapshot::Snapshot>) -> Outcome {
+    fn apply(&self, snapshot: &Arc<crate::snapshot::Snapshot>) -> Outcome {
         let generation = snapshot.generation;
-        self.runtime.block_on(resolve(&snapshot));
+        self.runtime.block_on(resolve(snapshot));
         let previous = self.gateway.snapshot.swap(snapshot.clone());
         snapshot.adopt_limits();
         if let Err(error) = self.server.listen() {
