@@ -52,9 +52,11 @@ bench: build plugins
 soak: build plugins guests
 	GATEWRIGHT_SOAK=1 $(CARGO) test --release --locked -p gatewright-tests -- --nocapture soak reload upgrade
 
-## fuzz: 100,000 generated and mutated files offered to the loader; GATEWRIGHT_FUZZ_SEED says where to begin
+## fuzz: 100,000 generated and mutated files offered to the loader (GATEWRIGHT_FUZZ_SEED says where to begin), and
+## millions of changed requests, answers and streams to the dialects
 fuzz: build guests
 	GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-100000} $(CARGO) test --release --locked -p gatewright-tests -- --nocapture fuzz
+	cd policies && GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-2000000} $(CARGO) test --release --locked --target-dir ../target/policies -p gatewright-llm -- torn::
 
 clean:
 	$(CARGO) clean

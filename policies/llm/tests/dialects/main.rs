@@ -11,4 +11,5 @@ mod messages;
 mod pairs;
 mod responses;
 mod rig;
+mod torn;
 mod told;

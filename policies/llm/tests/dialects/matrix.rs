@@ -1,6 +1,6 @@
 //! What becomes of what a client says, for every pair of dialects: the page `LOSSES.md` is written from this run.
 
-mod features;
+pub(crate) mod features;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 mod calls;
 
 /// The smallest request of a dialect.
-pub(super) fn base(dialect: Dialect) -> Value {
+pub(crate) fn base(dialect: Dialect) -> Value {
     match dialect {
         Chat | Cohere => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] }),
         Responses => json!({ "model": "m", "input": [user_item(json!([{ "type": "input_text", "text": "Hi" }]))] }),
@@ -17,7 +17,7 @@ pub(super) fn base(dialect: Dialect) -> Value {
 }
 
 /// Adds what makes a feature.
-pub(super) fn merge(body: &mut Value, fragment: &Value) {
+pub(crate) fn merge(body: &mut Value, fragment: &Value) {
     match (body, fragment) {
         (Value::Object(body), Value::Object(fragment)) => {
             for (name, value) in fragment {
@@ -29,7 +29,7 @@ pub(super) fn merge(body: &mut Value, fragment: &Value) {
 }
 
 /// Whether everything that makes a feature is there.
-pub(super) fn holds(body: &Value, fragment: &Value) -> bool {
+pub(crate) fn holds(body: &Value, fragment: &Value) -> bool {
     match (body, fragment) {
         (Value::Object(body), Value::Object(fragment)) => {
             fragment.iter().all(|(name, value)| body.get(name).is_some_and(|body| holds(body, value)))
@@ -59,10 +59,10 @@ fn says(dialect: Dialect, part: Value) -> (Dialect, Value) {
     (dialect, fragment)
 }
 
-type Feature = (&'static str, Vec<(Dialect, Value)>);
+pub(crate) type Feature = (&'static str, Vec<(Dialect, Value)>);
 
 /// Every feature.
-pub(super) fn all() -> Vec<Feature> {
+pub(crate) fn all() -> Vec<Feature> {
     [said(), calls::called(), asked(), marked()].concat()
 }
 
