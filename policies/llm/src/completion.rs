@@ -89,6 +89,8 @@ pub enum Step<'a> {
     },
     /// The provider is there, but has nothing to say yet.
     Alive,
+    /// What it cost so far, where the answer then ends without a good end.
+    Usage(Usage),
     /// The end: nothing follows.
     Finish {
         /// Why.

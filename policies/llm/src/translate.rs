@@ -351,7 +351,7 @@ impl Tally {
     /// Takes note of a step; an error that the gateway found is given back.
     fn count(&mut self, step: &Step<'_>) -> Option<UpstreamError> {
         match step {
-            Step::Start { usage, .. } => self.usage = *usage,
+            Step::Start { usage, .. } | Step::Usage(usage) => self.usage = *usage,
             Step::Piece { piece: Piece::Text(text) | Piece::Arguments(text), .. } => {
                 let bytes = u32::try_from(text.bytes()).unwrap_or(u32::MAX);
                 self.said = self.said.saturating_add(bytes);
@@ -372,7 +372,7 @@ impl Tally {
 
     /// What the stream cost. Where the provider's figures never came, an estimate that is marked as one.
     pub fn usage(&self, heading: &Heading) -> Usage {
-        if self.outcome == Some(Outcome::Complete) {
+        if self.outcome == Some(Outcome::Complete) && self.usage.total() > 0 {
             return self.usage;
         }
         let mut usage = self.usage;

@@ -11,5 +11,6 @@ mod messages;
 mod pairs;
 mod responses;
 mod rig;
+mod settling;
 mod torn;
 mod told;

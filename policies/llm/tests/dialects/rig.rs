@@ -110,6 +110,7 @@ pub(crate) fn line(step: &Step<'_>) -> String {
         },
         Step::Close { block } => format!("{block} end"),
         Step::Alive => "alive".into(),
+        Step::Usage(usage) => format!("so far in {} out {}", usage.input, usage.output),
         Step::Finish { finish, stop_sequence, usage } => {
             let stop = stop_sequence.as_ref().map(|stop| format!(" {:?}", stop.plain())).unwrap_or_default();
             let (read, out, thought) = (usage.cache_read, usage.output, usage.reasoning);

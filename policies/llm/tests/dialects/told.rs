@@ -35,6 +35,7 @@ pub(crate) fn told(step: &Step<'_>) -> Value {
         },
         Step::Close { block } => json!({"close": block}),
         Step::Alive => json!("alive"),
+        Step::Usage(usage) => json!({ "usage": [usage.input_total(), usage.output] }),
         Step::Finish { finish, stop_sequence, usage } => {
             json!({"finish": [finish, stop_sequence.as_ref().map(plain)], "usage": told_usage(usage)})
         }

@@ -45,7 +45,7 @@ impl Writer {
             }
             Step::Open { block, kind } => self.open(*block, kind, heading, output),
             Step::Piece { block, piece } => self.piece(*block, piece, heading, output),
-            Step::Close { .. } | Step::Alive => {}
+            Step::Close { .. } | Step::Alive | Step::Usage(_) => {}
             Step::Finish { finish, usage, .. } => {
                 self.keep_signature(heading, output);
                 let word = finish_word(*finish);

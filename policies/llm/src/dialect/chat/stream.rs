@@ -88,6 +88,9 @@ impl Reader {
 
     fn fail(&mut self, error: UpstreamError, sink: Sink<'_>) {
         self.is_over = true;
+        if self.usage != Usage::default() {
+            sink(Step::Usage(self.usage));
+        }
         sink(Step::Error(error));
     }
 

@@ -41,6 +41,7 @@ impl Writer {
             Step::Piece { block, piece } => self.piece(*block, piece, output),
             Step::Close { block } => self.close(*block, output),
             Step::Alive => output.frames.push(event("ping", |_| {})),
+            Step::Usage(_) => {}
             Step::Finish { finish, stop_sequence, usage } => {
                 output.frames.push(end(*finish, stop_sequence.as_ref(), usage));
                 output.frames.push(event("message_stop", |_| {}));

@@ -85,7 +85,7 @@ impl Writer {
             }
             Step::Piece { block, piece } => self.piece(*block, piece, output),
             Step::Close { block } => self.close(*block, output),
-            Step::Alive => {}
+            Step::Alive | Step::Usage(_) => {}
             Step::Finish { finish, usage, .. } => {
                 self.start(&Text::default(), heading, output);
                 self.finish(*finish, *usage, output);

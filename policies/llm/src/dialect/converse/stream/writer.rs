@@ -38,7 +38,7 @@ impl Writer {
             }
             Step::Piece { block, piece } => self.write_piece(*block, piece, output),
             Step::Close { block } => self.close_block(*block, output),
-            Step::Alive => {}
+            Step::Alive | Step::Usage(_) => {}
             Step::Finish { finish, stop_sequence, usage } => {
                 output.frames.push(frame("messageStop", |event| {
                     event.put("stopReason", response::stop_reason(*finish));

@@ -49,7 +49,7 @@ impl Writer {
             Step::Open { block, kind } => self.open_block(*block, kind, output),
             Step::Piece { block, piece } => self.write_piece(*block, piece, output),
             Step::Close { block } => self.close_block(*block, output),
-            Step::Alive => {}
+            Step::Alive | Step::Usage(_) => {}
             Step::Finish { finish, stop_sequence, usage } => {
                 if stop_sequence.is_some() {
                     output.ledger.left_out("the stop sequence that came up");

@@ -304,6 +304,9 @@ impl Reader {
         let answer = event.member("response").unwrap_or(event);
         let object = answer.member("error").filter(|error| error.is_object());
         if object.is_some() || !output::kind(event).is_empty() {
+            if let Some(usage) = answer.member("usage").and_then(usage::read) {
+                sink(Step::Usage(usage));
+            }
             self.fail(error::read_object(object.unwrap_or(answer), ErrorKind::Other), sink);
         }
     }

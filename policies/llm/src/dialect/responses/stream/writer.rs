@@ -67,7 +67,7 @@ impl Writer {
                     self.close(index, heading, output);
                 }
             }
-            Step::Alive => {}
+            Step::Alive | Step::Usage(_) => {}
             Step::Finish { finish, usage, .. } => self.finish(*finish, *usage, heading, output),
             Step::Error(error) => self.fail(error, heading, output),
         }
