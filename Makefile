@@ -14,7 +14,7 @@ run: build plugins
 test: components build plugins guests
 	$(CARGO) test --release --locked -p gatewright
 	cd policies && $(CARGO) test --release --locked --target-dir ../target/policies
-	$(CARGO) test --release --locked -p gatewright-tests
+	CARGO=$(CARGO) tests/run.sh
 
 ## check: formatting, lints and documentation, without a warning
 check: plugins

@@ -158,6 +158,7 @@ impl Server {
                 }
             }
         });
+        tracing::info!("draining");
         let until = Instant::now() + patience;
         let pause = Duration::from_millis(10);
         while self.threads.iter().any(|thread| !thread.is_finished()) {

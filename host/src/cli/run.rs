@@ -74,7 +74,6 @@ pub(super) fn run(
     };
     let Running { gateway, server, reload, upgrader, requests, signals } = running;
     let end = runtime.block_on(signals.until_told_to_stop(&reload, &upgrader));
-    tracing::info!("draining");
     reload.stop();
     let patience = gateway.snapshot.load().config.timeouts.drain.0;
     match end {
