@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::origin::{PACED, micros};
+
 /// What is sent, again and again.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange(Vec<u8>);
@@ -36,18 +38,25 @@ impl Exchange {
     /// A chat of about 1 KB.
     pub(crate) fn chat() -> Self {
         let text = "tell me something about gateways, please. ".repeat(20);
-        Self::post(&format!(
+        Self::post_chat(&format!(
             r#"{{"model":"fast","max_tokens":200,"messages":[{{"role":"system","content":"be brief"}},{{"role":"user","content":"{text}"}}]}}"#
         ))
     }
 
     /// A chat whose answer is streamed.
     pub(crate) fn stream() -> Self {
-        Self::post(r#"{"model":"fast","stream":true,"max_tokens":200,"messages":[{"role":"user","content":"hi"}]}"#)
+        Self::post_chat(
+            r#"{"model":"fast","stream":true,"max_tokens":200,"messages":[{"role":"user","content":"hi"}]}"#,
+        )
     }
 
-    fn post(body: &str) -> Self {
-        let head = format!("POST /v1/chat/completions HTTP/1.1\r\n{HEADERS}content-type: application/json\r\n");
+    fn post_chat(body: &str) -> Self {
+        Self::post("/v1/chat/completions", body)
+    }
+
+    /// A request with a body of JSON.
+    pub(crate) fn post(path: &str, body: &str) -> Self {
+        let head = format!("POST {path} HTTP/1.1\r\n{HEADERS}content-type: application/json\r\n");
         Self(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes())
     }
 }
@@ -106,10 +115,10 @@ pub(crate) fn at_rate(
     stop: &dyn Fn(Instant) -> bool,
 ) -> Latencies {
     let start = Instant::now();
-    let every = Duration::from_secs(PACED) / rate;
+    let every = Duration::from_secs(AT_RATE) / rate;
     let paced = |number: u64| async move {
         let mut client = Client::connect(address).await;
-        let mut due = start + every * u32::try_from(number).unwrap() / u32::try_from(PACED).unwrap();
+        let mut due = start + every * u32::try_from(number).unwrap() / u32::try_from(AT_RATE).unwrap();
         let mut times = Vec::new();
         while !stop(start) {
             let is_late = Instant::now() > due;
@@ -132,7 +141,7 @@ pub(crate) fn at_rate(
 }
 
 /// Connections of a fixed rate.
-const PACED: u64 = 4;
+const AT_RATE: u64 = 4;
 
 /// Connections on which a request was sent that is not answered yet.
 pub(crate) struct Held(Vec<std::net::TcpStream>);
@@ -175,6 +184,42 @@ pub(crate) fn first_events(address: SocketAddr, exchange: &Exchange, count: usiz
     })
 }
 
+/// What became of the events of paced streams.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paced {
+    /// All that came.
+    pub(crate) events: usize,
+    /// From when the origin sent them.
+    pub(crate) lag: Latencies,
+}
+
+/// Many streams at once, whose events say when they were sent.
+pub(crate) fn paced(address: SocketAddr, exchange: &Exchange, streams: usize) -> Paced {
+    runtime().block_on(async {
+        let read = |number: usize| {
+            let exchange = exchange.clone();
+            async move {
+                // They begin apart, as streams do.
+                tokio::time::sleep(Duration::from_micros(313) * u32::try_from(number).unwrap()).await;
+                let mut client = Client::connect(address).await;
+                client.stream.write_all(&exchange.0).await.unwrap();
+                let mut lags = Vec::new();
+                while lags.len() < PACED {
+                    let sent = client.stamp().await;
+                    lags.push(Duration::from_micros(micros().saturating_sub(sent)));
+                }
+                lags
+            }
+        };
+        let tasks: Vec<_> = (0..streams).map(|number| tokio::spawn(read(number))).collect();
+        let mut lags = Vec::new();
+        for task in tasks {
+            lags.extend(task.await.unwrap());
+        }
+        Paced { events: lags.len(), lag: percentiles(lags) }
+    })
+}
+
 fn percentiles(mut times: Vec<Duration>) -> Latencies {
     times.sort();
     let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap();
@@ -211,6 +256,15 @@ impl<S: Stream> Client<S> {
             }
             assert!(self.stream.read_buf(&mut self.buffer).await.unwrap() > 0, "the connection was closed");
         }
+    }
+
+    /// The number between the next two `@`.
+    async fn stamp(&mut self) -> u64 {
+        let start = self.until(b"@").await + 1;
+        self.buffer.drain(..start);
+        let end = self.until(b"@").await;
+        let text = String::from_utf8(self.buffer.drain(..=end).take(end).collect()).unwrap();
+        text.parse().unwrap()
     }
 
     /// Asks once, and reads the whole answer.

@@ -12,6 +12,7 @@
 mod busy;
 mod calls;
 mod large;
+mod llm;
 mod load;
 mod neighbour;
 mod origin;
@@ -40,17 +41,19 @@ fn main() {
     println!("{}", machine());
     match std::env::args().nth(2).as_deref() {
         Some("calls") => return calls::memory(&origin),
+        Some("llm") => return llm::translate(&origin, round),
         Some("busy") => return busy::while_compiling(&origin),
         Some("neighbour") => return neighbour::beside_a_loop(&origin),
         Some("proxies") => return proxies::beside_others(&origin, round),
         Some("reload") => return reload(&origin),
         Some("scale") => return scale::scale(&origin, round),
         Some("routes") => return scale::beside_routes(&origin, round),
-        Some(other) => panic!("{other:?} is no part: calls, busy, neighbour, proxies, reload, routes, scale"),
+        Some(other) => panic!("{other:?} is no part: calls, busy, llm, neighbour, proxies, reload, routes, scale"),
         None => {}
     }
     cost(&origin, round);
     proxies::beside_others(&origin, round);
+    llm::translate(&origin, round);
     scale::scale(&origin, round);
     added_latency(&origin, round);
     added_first_event(&origin);

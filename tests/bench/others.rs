@@ -25,7 +25,7 @@ impl Subject {
         let config = format!(
             "worker_processes 1; daemon off; pid {0}/pid; error_log {0}/error.log;\n\
              events {{ worker_connections 8192; }}\n\
-             http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;\n\
+             http {{ access_log off; client_body_buffer_size 1m; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c;\n\
              uwsgi_temp_path {0}/d; scgi_temp_path {0}/e;\n\
              keepalive_requests 100000000; http2_max_requests 100000000;\n\
              upstream origin {{ server {origin}; keepalive 64; keepalive_requests 100000000; }}\n\
