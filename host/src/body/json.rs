@@ -60,14 +60,16 @@ pub(super) struct Text<'a> {
 /// # Errors
 /// `NotJson` for a text that is not JSON or has a duplicate name.
 pub(super) fn read(body: &[u8]) -> Result<Option<Index>, JsonFault> {
-    checked(body).map(Index::of)
+    let text = text_of(body)?;
+    let Some(index) = Index::of(text)? else { return checked(text).map(|()| None) };
+    index.check_names(text)?;
+    Ok(Some(index))
 }
 
 impl<'a> Text<'a> {
     /// A body that `read` accepted.
     pub(super) fn known(body: &'a [u8], index: Option<&'a Index>) -> Result<Self, JsonFault> {
-        let text = std::str::from_utf8(body).map_err(|error| JsonFault::NotJson(error.to_string()))?;
-        Ok(Self { text, index })
+        Ok(Self { text: text_of(body)?, index })
     }
 
     /// The text at each pointer, exactly as written.
@@ -102,6 +104,10 @@ impl<'a> Text<'a> {
             None => children(self.text, range.clone()),
         }
     }
+}
+
+fn text_of(body: &[u8]) -> Result<&str, JsonFault> {
+    std::str::from_utf8(body).map_err(|error| JsonFault::NotJson(error.to_string()))
 }
 
 /// RFC 6901 §4: no sign, no leading zero.

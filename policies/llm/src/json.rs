@@ -4,12 +4,13 @@ mod document;
 mod text;
 mod write;
 
-pub use document::{Document, NotJson};
+pub use document::Document;
+pub use gatewright_json::NotJson;
 pub use text::Text;
 pub use write::{ListWriter, ObjectWriter, Raw, ToJson, list, object, object_text};
 
 use crate::fault::{Fault, Ledger};
-use document::Node;
+use gatewright_json::Node;
 
 /// One value of a [`Document`].
 #[derive(Debug, Clone, Copy)]
@@ -98,11 +99,7 @@ impl<'a> Json<'a> {
 
     fn children(self) -> impl Iterator<Item = Self> + use<'a> {
         let document = self.document;
-        let next = move |node: u32| document.nodes.get(node as usize).map(|node| node.next);
-        let end = next(self.node).unwrap_or(0);
-        let first = Some(self.node + 1).filter(|first| *first < end);
-        let nodes = std::iter::successors(first, move |child| next(*child).filter(|next| *next < end));
-        nodes.map(move |node| Self { document, node })
+        document.index.children(self.node).map(move |node| Self { document, node })
     }
 
     fn is_name(self, name: &str) -> bool {
@@ -128,7 +125,7 @@ impl<'a> Json<'a> {
     }
 
     fn range(self) -> Option<&'a Node> {
-        self.document.nodes.get(self.node as usize)
+        self.document.index.node(self.node)
     }
 }
 

@@ -9,12 +9,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 
 use super::JsonFault;
 
-/// The text of a body that is one JSON text without duplicate names. `serde_json` bounds the depth at 128.
-pub(super) fn checked(body: &[u8]) -> Result<&str, JsonFault> {
-    let text = std::str::from_utf8(body).map_err(|error| JsonFault::NotJson(error.to_string()))?;
+/// Whether a text is one JSON text without duplicate names. `serde_json` bounds the depth at 128.
+pub(super) fn checked(text: &str) -> Result<(), JsonFault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let result = Check.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    result.map(|()| text).map_err(|error| JsonFault::NotJson(error.to_string()))
+    result.map_err(|error| JsonFault::NotJson(error.to_string()))
 }
 
 /// The name of a member.

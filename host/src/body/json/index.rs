@@ -1,76 +1,41 @@
 //! Where each value of a JSON text stands, found in one pass and kept for whoever asks next.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
-use memchr::memchr2;
+use gatewright_json::Node;
 
-use super::{Children, array_index};
+use super::{Children, JsonFault, array_index};
 
-/// Where each value of a JSON text stands, parents before their children.
+/// Where each value of a JSON text stands.
 #[derive(Debug)]
-pub(crate) struct Index(Vec<Node>);
-
-/// One value. Places are counts of bytes from the text's start.
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    start: u32,
-    end: u32,
-    /// Its name as written, between the quotes; empty at 0 in an array.
-    name: (u32, u32),
-    /// The node after its last descendant: its next sibling, if it has one.
-    next: u32,
-}
+pub(crate) struct Index(gatewright_json::Index);
 
 /// An index takes no more memory than about the text itself: a text of very many small values has none.
-const TEXT_PER_NODE: usize = 16;
+const TEXT_PER_NODE: usize = 12;
 const NODES_MIN: usize = 1 << 10;
+/// So few names are compared each with each.
+const FEW: usize = 8;
 
 impl Index {
-    /// Of a text that is known to be JSON; none where there would be too many values.
-    pub(super) fn of(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        u32::try_from(bytes.len()).ok()?;
-        let nodes_max = NODES_MIN.max(bytes.len() / TEXT_PER_NODE);
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut open: Vec<(usize, bool)> = Vec::new();
-        let (mut at, mut expects_name, mut name) = (0, false, (0, 0));
-        while let Some(byte) = bytes.get(at) {
-            let start = at;
-            at += 1;
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | b':' => continue,
-                b',' => {
-                    expects_name = open.last().is_some_and(|(_, is_object)| *is_object);
-                    continue;
-                }
-                b'}' | b']' => {
-                    let (parent, _) = open.pop()?;
-                    let next = place(nodes.len());
-                    let node = nodes.get_mut(parent)?;
-                    (node.end, node.next) = (place(at), next);
-                    continue;
-                }
-                b'"' => {
-                    at = end_of_string(bytes, at)?;
-                    if std::mem::take(&mut expects_name) {
-                        name = (place(start + 1), place(at - 1));
-                        continue;
-                    }
-                }
-                b'{' | b'[' => {
-                    open.push((nodes.len(), *byte == b'{'));
-                    expects_name = *byte == b'{';
-                }
-                _ => at = end_of_scalar(bytes, at),
+    /// Of a text that it also proves to be JSON; none where there would be too many values, and nothing is proven.
+    pub(super) fn of(text: &str) -> Result<Option<Self>, JsonFault> {
+        let nodes_max = NODES_MIN.max(text.len() / TEXT_PER_NODE);
+        let index = gatewright_json::Index::within(text, nodes_max);
+        index.map(|index| index.map(Self)).map_err(|error| JsonFault::NotJson(error.to_string()))
+    }
+
+    /// Whether no object has a name twice.
+    pub(super) fn check_names(&self, text: &str) -> Result<(), JsonFault> {
+        let objects = (0..).zip(self.0.nodes()).filter(|(_, node)| byte_at(text, node.start) == Some(b'{'));
+        for (object, _) in objects {
+            let names = || self.members(object).filter_map(|(name, _)| self.name(text, name));
+            if let Some(twice) = repeated(names) {
+                return Err(JsonFault::NotJson(format!("the name {twice:?} is there twice")));
             }
-            if nodes.len() >= nodes_max {
-                return None;
-            }
-            let next = place(nodes.len() + 1);
-            nodes.push(Node { start: place(start), end: place(at), name: std::mem::take(&mut name), next });
         }
-        nodes.shrink_to_fit();
-        Some(Self(nodes))
+        Ok(())
     }
 
     /// Where the value at a pointer stands.
@@ -79,76 +44,69 @@ impl Index {
         if !pointer.is_empty() {
             for part in pointer.strip_prefix('/')?.split('/') {
                 let token = part.replace("~1", "/").replace("~0", "~");
-                node = match text.as_bytes().get(self.0.get(node)?.start as usize)? {
-                    b'{' => self.children(node).find(|child| self.name_of(text, *child).as_deref() == Some(&*token))?,
-                    b'[' => self.children(node).nth(array_index(&token).ok()?)?,
+                node = match byte_at(text, self.0.node(node)?.start)? {
+                    b'{' => self.members(node).find(|(name, _)| self.name(text, *name).as_deref() == Some(&*token))?.1,
+                    b'[' => self.0.children(node).nth(array_index(&token).ok()?)?,
                     _ => return None,
                 };
             }
         }
-        self.0.get(node).map(Node::range)
+        self.range(node)
     }
 
     /// The values one level below the one that stands in a place.
     pub(super) fn below(&self, text: &str, range: &Range<usize>) -> Option<Children> {
-        let parent = self.0.binary_search_by_key(&place(range.start), |node| node.start).ok()?;
-        let range_of = |child: usize| self.0.get(child).map(Node::range);
-        Some(match text.as_bytes().get(range.start)? {
+        let start = u32::try_from(range.start).ok()?;
+        let parent = self.0.nodes().binary_search_by_key(&start, |node| node.start).ok()?;
+        let parent = u32::try_from(parent).ok()?;
+        Some(match byte_at(text, start)? {
             b'{' => Children::Object(
-                self.children(parent)
-                    .map(|child| Some((self.name_of(text, child)?, range_of(child)?)))
+                self.members(parent)
+                    .map(|(name, value)| Some((self.name(text, name)?.into_owned(), self.range(value)?)))
                     .collect::<Option<_>>()?,
             ),
-            b'[' => Children::Array(self.children(parent).map(range_of).collect::<Option<_>>()?),
+            b'[' => Children::Array(self.0.children(parent).map(|child| self.range(child)).collect::<Option<_>>()?),
             _ => Children::None,
         })
     }
 
-    fn children(&self, parent: usize) -> impl Iterator<Item = usize> {
-        let end = self.0.get(parent).map_or(0, |node| node.next as usize);
-        let first = Some(parent + 1).filter(|first| *first < end);
-        std::iter::successors(first, move |child| {
-            self.0.get(*child).map(|node| node.next as usize).filter(|next| *next < end)
-        })
+    /// The names and values of an object.
+    fn members(&self, object: u32) -> impl Iterator<Item = (u32, u32)> {
+        let mut children = self.0.children(object);
+        std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
 
-    fn name_of(&self, text: &str, node: usize) -> Option<String> {
-        let (start, end) = self.0.get(node)?.name;
-        let raw = text.get(start as usize..end as usize)?;
-        if !raw.contains('\\') {
-            return Some(raw.to_owned());
+    /// A name as its author means it; as written where that is no text, by half a surrogate pair.
+    fn name<'t>(&self, text: &'t str, node: u32) -> Option<Cow<'t, str>> {
+        let Range { start, end } = self.range(node)?;
+        let raw = text.get(start + 1..end.checked_sub(1)?)?;
+        if raw.contains('\\')
+            && let Ok(plain) = serde_json::from_str(text.get(start..end)?)
+        {
+            return Some(Cow::Owned(plain));
         }
-        serde_json::from_str(text.get(start as usize - 1..=end as usize)?).ok()
+        Some(Cow::Borrowed(raw))
+    }
+
+    fn range(&self, node: u32) -> Option<Range<usize>> {
+        self.0.node(node).map(|Node { start, end, .. }| *start as usize..*end as usize)
     }
 }
 
-impl Node {
-    fn range(&self) -> Range<usize> {
-        self.start as usize..self.end as usize
+fn byte_at(text: &str, place: u32) -> Option<u8> {
+    text.as_bytes().get(place as usize).copied()
+}
+
+/// A name that is there twice.
+fn repeated<'t, I: Iterator<Item = Cow<'t, str>>>(names: impl Fn() -> I) -> Option<Cow<'t, str>> {
+    if names().nth(FEW).is_none() {
+        return names()
+            .enumerate()
+            .find(|(at, name)| names().take(*at).any(|other| other == *name))
+            .map(|found| found.1);
     }
-}
-
-/// A place in a text whose length fits.
-fn place(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-/// One past the closing quote of a string whose first byte is at `at`.
-fn end_of_string(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes.get(found) == Some(&b'"') {
-            return Some(found + 1);
-        }
-        at = found + 2;
-    }
-}
-
-/// One past the last byte of a number, `true`, `false` or `null`.
-fn end_of_scalar(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
-    at + rest.iter().position(ends).unwrap_or(rest.len())
+    let mut known = HashSet::new();
+    names().find(|name| !known.insert(name.clone()))
 }
 
 #[cfg(test)]
@@ -173,7 +131,7 @@ mod tests {
         ];
         let mut found = 0;
         for text in texts {
-            let index = Index::of(text).unwrap();
+            let index = Index::of(text).unwrap().unwrap();
             for pointer in pointers {
                 let read = value_at(text, pointer);
                 assert_eq!(index.locate(text, pointer), read, "{pointer:?} in {text}");
@@ -189,9 +147,24 @@ mod tests {
     #[test]
     fn a_text_of_very_many_small_values_has_no_index() {
         let many = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
-        assert!(Index::of(&many(1_023)).is_some());
-        assert!(Index::of(&many(1_024)).is_none());
+        assert!(Index::of(&many(1_023)).unwrap().is_some());
+        assert!(Index::of(&many(1_024)).unwrap().is_none());
         let long = format!("[{}1]", format!("\"{}\",", "x".repeat(100)).repeat(5_000));
-        assert!(Index::of(&long).is_some());
+        assert!(Index::of(&long).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_found_among_few_and_many_names() {
+        let object = |count: usize, last: &str| {
+            let names: String = (0..count).map(|name| format!("\"n{name}\":{{\"x\":1}},")).collect();
+            format!("[{{{names}\"{last}\":2}}]")
+        };
+        for count in [1, 7, 8, 9, 100] {
+            for (last, is_good) in [("other", true), ("n0", false), ("\\u006e0", false), ("\\ud800", true)] {
+                let text = object(count, last);
+                let index = Index::of(&text).unwrap().unwrap();
+                assert_eq!(index.check_names(&text).is_ok(), is_good, "{text}");
+            }
+        }
     }
 }

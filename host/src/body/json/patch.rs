@@ -13,7 +13,7 @@ use super::{Children, JsonBounds, JsonFault, Text, array_index};
 
 /// A text that is being patched. Its index goes with the first change, and is made anew only for a further operation.
 pub(super) struct Draft<'a> {
-    text: String,
+    text: Cow<'a, str>,
     shared: Option<&'a Index>,
     own: Option<Index>,
 }
@@ -39,7 +39,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 impl<'a> Draft<'a> {
     pub(super) fn of(text: Text<'a>) -> Self {
-        Self { text: text.text.to_owned(), shared: text.index, own: None }
+        Self { text: Cow::Borrowed(text.text), shared: text.index, own: None }
     }
 
     /// Applies every operation, or says which does not apply.
@@ -51,7 +51,7 @@ impl<'a> Draft<'a> {
             applied.map_err(|message| JsonFault::BadPatch(format!("operation {number}: {message}")))?;
             bounds.check(self.text.len())?;
         }
-        Ok(self.text)
+        Ok(self.text.into_owned())
     }
 
     fn apply(&mut self, operation: &Written<'_>) -> Result<(), String> {
@@ -92,14 +92,21 @@ impl<'a> Draft<'a> {
 
     fn view(&mut self) -> Text<'_> {
         if self.shared.is_none() && self.own.is_none() {
-            self.own = Index::of(&self.text);
+            self.own = Index::of(&self.text).ok().flatten();
         }
         Text { text: &self.text, index: self.shared.or(self.own.as_ref()) }
     }
 
     fn change(&mut self, range: Range<usize>, with: &str) {
         (self.shared, self.own) = (None, None);
-        self.text.replace_range(range, with);
+        match &mut self.text {
+            // What is copied is copied once, changed.
+            Cow::Borrowed(text) => {
+                let (before, after) = (text.get(..range.start), text.get(range.end..));
+                self.text = Cow::Owned([before.unwrap_or_default(), with, after.unwrap_or_default()].concat());
+            }
+            Cow::Owned(text) => text.replace_range(range, with),
+        }
     }
 
     fn insert(&mut self, at: usize, text: &str) {
@@ -185,8 +192,8 @@ impl Written<'_> {
     /// Its value, which must not bring a duplicate name into the text.
     fn value(&self) -> Result<&str, String> {
         let value = self.value.ok_or_else(|| format!("{:?} needs `value`", self.op))?.get();
-        match checked(value.as_bytes()) {
-            Ok(_) => Ok(value),
+        match checked(value) {
+            Ok(()) => Ok(value),
             Err(JsonFault::NotJson(why)) => Err(why),
             Err(_) => Err("the value is out of bounds".to_owned()),
         }
