@@ -4,6 +4,7 @@
 mod components;
 mod configuration;
 mod contract;
+mod credentials;
 mod crosstalk;
 mod engine;
 mod framing;

@@ -4,6 +4,7 @@ mod action;
 mod balance;
 mod discovery;
 mod concurrency;
+mod credential;
 mod fault;
 mod key;
 mod kv;
@@ -32,6 +33,7 @@ pub use action::{
 };
 pub use balance::{AffinityConfig, BalanceConfig, Balancing, SubsetConfig, SubsetMiss};
 pub use concurrency::{ConcurrencyConfig, Priority};
+pub use credential::{AwsSigv4Config, AzureEntraConfig, CredentialConfig, GoogleServiceAccountConfig, SecretText};
 pub use discovery::{DnsConfig, EndpointConfig, Resolution};
 pub use fault::{Fault, Faults};
 pub use key::RequestKey;

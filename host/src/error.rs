@@ -82,6 +82,7 @@ reasons! {
     UpstreamUnreachable Upstream 502 "upstream-unreachable" "the service behind the gateway cannot be reached",
     UpstreamTls Upstream 502 "upstream-tls" "the service behind the gateway cannot be trusted",
     UpstreamBroken Upstream 502 "upstream-broken" "the service behind the gateway broke off",
+    CredentialUnavailable Upstream 502 "credential-unavailable" "the gateway cannot make itself known to the service behind it",
     UpstreamTooLarge Upstream 502 "upstream-too-large" "the answer of the service behind the gateway is too large",
     UpstreamUnhealthy Upstream 503 "upstream-unhealthy" "no server behind the gateway is well",
     UpstreamBusy Upstream 503 "upstream-busy" "the service behind the gateway takes no more requests",

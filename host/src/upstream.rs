@@ -5,14 +5,18 @@ mod balance;
 mod budget;
 mod check;
 mod connect;
+mod credential;
 mod endpoint;
+mod grant;
 mod group;
 mod names;
 mod pool;
 mod resolve;
+mod sigv4;
 mod site;
 mod standing;
 mod tls;
+mod token;
 mod tuning;
 
 use std::path::Path;
@@ -36,6 +40,7 @@ use crate::telemetry::{Metrics, UpstreamLabels};
 use affinity::Affinity;
 use budget::Budget;
 pub use connect::Stream;
+use credential::Credential;
 use endpoint::Terms;
 pub use endpoint::{Endpoint, Failed};
 pub use group::Wish;
@@ -55,6 +60,7 @@ pub struct Upstream {
     pub config: UpstreamConfig,
     /// Set on every request, after all policies.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    credential: Option<Credential>,
     /// Keeps clients on endpoints, if that is wanted.
     pub affinity: Option<Affinity>,
     target: Target,
@@ -168,20 +174,9 @@ impl Upstream {
             }
         }
         faults.extend(tuning::faults(config));
-        let mut headers = Vec::new();
-        for (name, value) in &config.headers {
-            let at = format!("/headers/{name}");
-            match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
-                (Ok(name), Ok(mut value)) => {
-                    value.set_sensitive(true);
-                    headers.push((name, value));
-                }
-                (Err(_), _) => faults.push((at, format!("{name:?} is no header name"))),
-                (_, Err(_)) => {
-                    faults.push((at, format!("the value of {name:?} has a character that no header may have")));
-                }
-            }
-        }
+        let headers = credential::headers(config, &mut faults);
+        let credential = Credential::parse(name, config, folder, metrics);
+        let credential = credential.map_err(|fault| faults.push(fault)).ok().flatten();
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -197,7 +192,8 @@ impl Upstream {
             sites,
             budget: Budget::new(config.retries.budget_percent),
             metrics: metrics.clone(),
-            files: tls.map_or(0, |tls| tls.files),
+            files: tls.map_or(0, |tls| tls.files) ^ credential.as_ref().map_or(0, |(_, files)| *files),
+            credential: credential.map(|(credential, _)| credential),
         })
     }
 
@@ -275,10 +271,13 @@ impl Upstream {
     pub async fn send(
         &self,
         picked: Picked,
-        outgoing: Outgoing,
+        mut outgoing: Outgoing,
         mut body: Body,
         patience: Option<Duration>,
     ) -> Result<Answer, Box<Failed>> {
+        if self.credential.is_some() {
+            (outgoing, body) = self.authorize(picked.authority(), (outgoing, body)).await?;
+        }
         let progress = body.watch();
         let patience = patience
             .map_or(self.config.timeouts.first_byte.0, |patience| patience.min(self.config.timeouts.first_byte.0));
@@ -323,6 +322,7 @@ impl Upstream {
     /// # Errors
     /// A reason of the upstream's; `UpgradeRefused` where no peer could agree to it.
     pub async fn upgrade(&self, picked: Picked, outgoing: Outgoing) -> Result<(Response<Incoming>, Release), Error> {
+        let (outgoing, _) = self.authorize(picked.authority(), (outgoing, Body::empty())).await?;
         let Chosen::Endpoint(mut admission) = picked.0 else { return Err(Reason::UpgradeRefused.into()) };
         let patience = self.config.timeouts.first_byte.0;
         let response = tokio::time::timeout(patience, admission.endpoint.clone().upgrade(outgoing)).await;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::balance::BalanceConfig;
+use super::credential::CredentialConfig;
 use super::discovery::{DnsConfig, EndpointConfig};
 use super::resilience::{HealthConfig, OutliersConfig, RetriesConfig};
 use super::value::{ByteCount, Period};
@@ -39,7 +40,9 @@ pub struct UpstreamConfig {
     pub dns: DnsConfig,
     /// TLS towards `https` endpoints.
     pub tls: UpstreamTlsConfig,
-    /// Headers set on every request after all policies: credentials above all.
+    /// How the gateway makes itself known. If absent, what the client and the policies say of that goes out.
+    pub credential: Option<CredentialConfig>,
+    /// Headers set on every request after all policies.
     pub headers: BTreeMap<String, String>,
     /// Tells endpoints who the client is by the PROXY protocol, before TLS. Each request has a connection of its own then.
     pub proxy_protocol: Option<ProxyVersion>,
@@ -142,6 +145,7 @@ impl Default for UpstreamConfig {
             retries: RetriesConfig::default(),
             dns: DnsConfig::default(),
             tls: UpstreamTlsConfig::default(),
+            credential: None,
             headers: BTreeMap::new(),
             proxy_protocol: None,
             pass_host: false,

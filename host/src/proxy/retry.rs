@@ -116,9 +116,10 @@ impl Terms<'_> {
     }
 }
 
-/// Whether the upstream had no endpoint for the request, and so will have none at once.
+/// Whether the upstream had no endpoint or no credential for the request, and so will have none at once.
 fn is_unplaced(tried: &Tried) -> bool {
-    matches!(tried, Err(failed) if failed.error.reason == Reason::UpstreamUnhealthy)
+    let lasting = [Reason::UpstreamUnhealthy, Reason::CredentialUnavailable];
+    matches!(tried, Err(failed) if lasting.contains(&failed.error.reason))
 }
 
 /// How long a peer asks to wait (RFC 9110 §10.2.3): seconds, or a date.

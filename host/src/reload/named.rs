@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::config::{Config, KeySource, SecretConfig};
+use crate::config::{Config, CredentialConfig, KeySource, SecretConfig, UpstreamTlsConfig};
 
 /// Every file whose contents count as much as the configuration's own.
 pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
@@ -13,8 +13,15 @@ pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
         files.extend(tls.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
     }
     for upstream in config.upstreams.values() {
-        files.extend(upstream.tls.ca.clone());
-        files.extend(upstream.tls.client_certificate.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]));
+        files.extend(of_tls(&upstream.tls));
+        match &upstream.credential {
+            Some(CredentialConfig::GoogleServiceAccount(google)) => {
+                files.insert(google.key_file.clone());
+                files.extend(of_tls(&google.tls));
+            }
+            Some(CredentialConfig::AzureEntra(azure)) => files.extend(of_tls(&azure.tls)),
+            _ => {}
+        }
     }
     for secret in config.secrets.values() {
         if let SecretConfig::File(path) = secret {
@@ -27,4 +34,9 @@ pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
         }
     }
     files
+}
+
+fn of_tls(tls: &UpstreamTlsConfig) -> impl Iterator<Item = PathBuf> {
+    let pairs = tls.client_certificate.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
+    tls.ca.clone().into_iter().chain(pairs)
 }

@@ -63,7 +63,8 @@ impl Builder<'_> {
                 let previous = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(name));
                 Some(match previous {
                     Some(previous) if previous.upstream.is_same(&upstream) => previous.upstream.clone(),
-                    _ => Arc::new(upstream),
+                    Some(previous) => Arc::new(upstream.keeping_token(&previous.upstream)),
+                    None => Arc::new(upstream),
                 })
             }
             Err(faults) => {

@@ -29,9 +29,10 @@ const ANSWER_MAX: u64 = 64 << 10;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("gatewright-health/", env!("CARGO_PKG_VERSION")));
 
 impl Upstream {
-    /// Starts what is due of looking names up and checking endpoints, without waiting.
+    /// Starts what is due of looking names up, fetching tokens and checking endpoints, without waiting.
     pub fn tend(self: &Arc<Self>) {
         self.refresh_names();
+        self.refresh_token();
         let Some(health) = &self.config.health else { return };
         for endpoint in self.endpoints() {
             if endpoint.checks.lock().start(health) {
@@ -116,7 +117,9 @@ impl Upstream {
         outgoing: Outgoing,
         body: Bytes,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
-        let (response, release) = endpoint.send(outgoing, Body::full(body)).await?.into_response(endpoint);
+        let message = (outgoing, Body::full(body));
+        let (outgoing, body) = self.authorize(endpoint.authority.as_str(), message).await.map_err(Error::from)?;
+        let (response, release) = endpoint.send(outgoing, body).await?.into_response(endpoint);
         let (parts, source) = response.into_parts();
         let body = Body::from_upstream(source, self.config.timeouts.idle.0, Some(release));
         let bytes = gather_apart(body, ANSWER_MAX, Reason::UpstreamTooLarge).await?.into_bytes();

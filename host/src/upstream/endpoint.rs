@@ -51,7 +51,7 @@ pub struct Endpoint {
     pub(super) places: ArcSwap<Vec<Place>>,
     pub(super) tls: Option<(Arc<UpstreamTls>, ServerName<'static>)>,
     pub(super) terms: Arc<Terms>,
-    authority: Authority,
+    pub(super) authority: Authority,
     pub(super) pool: Pool,
 }
 
