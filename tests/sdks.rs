@@ -1,8 +1,9 @@
 //! The providers' own clients complete chats, tool calls and streams through the gateway.
 
 mod bedrock;
-mod google;
 mod cohere;
+mod google;
+mod javascript;
 mod messages;
 mod responses;
 mod translating;
