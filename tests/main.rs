@@ -21,6 +21,7 @@ mod overload;
 mod policies;
 mod preview1;
 mod provenance;
+mod providers;
 mod proxying;
 mod reload;
 mod sdks;

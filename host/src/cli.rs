@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod inspect;
+mod providers;
 mod run;
 mod sign;
 
@@ -43,6 +44,8 @@ enum Command {
     Inspect(InspectArgs),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// List the providers of models that upstreams can name.
+    Providers(ProvidersArgs),
     /// Make a key that signs plugins.
     Keygen(KeygenArgs),
     /// Sign plugins.
@@ -102,6 +105,14 @@ pub struct InspectArgs {
     format: Format,
 }
 
+/// List the providers of models.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ProvidersArgs {
+    /// For programs: a JSON object of all that is known, by name.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Ask a running gateway.
 #[derive(Debug, Args)]
 pub struct AskArgs {
@@ -137,6 +148,7 @@ pub fn main(command_line: CommandLine, environment: Environment, invocation: Inv
             Command::Check(args) => check::check(&args, environment),
             Command::Prepare => crate::plugin::serve_one().map(|()| 0),
             Command::Inspect(args) => inspect::inspect(&args),
+            Command::Providers(args) => providers::providers(args),
             Command::Keygen(args) => sign::keygen(&args),
             Command::Sign(args) => sign::sign(&args),
             Command::Schema => print(&format!("{:#}", crate::config::schema())),

@@ -14,6 +14,7 @@ mod overload;
 mod plugins;
 mod policy;
 mod provenance;
+mod provider;
 mod resilience;
 mod route;
 mod schema;
@@ -33,7 +34,9 @@ pub use action::{
 };
 pub use balance::{AffinityConfig, BalanceConfig, Balancing, SubsetConfig, SubsetMiss};
 pub use concurrency::{ConcurrencyConfig, Priority};
-pub use credential::{AwsSigv4Config, AzureEntraConfig, CredentialConfig, GoogleServiceAccountConfig, SecretText};
+pub use credential::{
+    AwsSigv4Config, AzureEntraConfig, CredentialConfig, GoogleServiceAccountConfig, SecretText, UpstreamCredential,
+};
 pub use discovery::{DnsConfig, EndpointConfig, Resolution};
 pub use fault::{Fault, Faults};
 pub use key::RequestKey;
@@ -50,6 +53,7 @@ pub use policy::{
     VerifierConfig,
 };
 pub use provenance::{Digest, PublicKey};
+pub use provider::{CredentialStyle, LlmDialect, ProviderConfig, ThoughtsField};
 pub use resilience::{
     FallbackConfig, GrpcCheck, HealthCheck, HealthConfig, HttpCheck, OutliersConfig, RetriesConfig, RetryOn,
 };
@@ -90,6 +94,9 @@ pub struct Config {
     pub secrets: BTreeMap<String, SecretConfig>,
     /// Token verifiers by name, for the `crypto` service.
     pub verifiers: BTreeMap<String, VerifierConfig>,
+    /// Providers of models by name, beside those that `gatewright providers` lists. One with the name of one of those takes
+    /// its place.
+    pub providers: BTreeMap<String, ProviderConfig>,
     /// Upstreams by name: groups of endpoints, or components.
     pub upstreams: BTreeMap<String, UpstreamConfig>,
     /// Routes. The most specific match wins; the order in the file decides between equals.

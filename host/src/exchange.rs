@@ -27,6 +27,7 @@ pub use request::Request;
 pub use scalar::Scalar;
 pub use shape::api_at;
 
+use crate::provider::Provider;
 use crate::services::Holdings;
 use journal::{Undo, WaitingHeader};
 
@@ -51,6 +52,8 @@ pub struct Exchange {
     pub upstream: Arc<str>,
     /// The address of the endpoint of the newest attempt.
     pub endpoint: Option<Arc<str>>,
+    /// The provider of models that the upstream of this attempt is.
+    pub provider: Option<Arc<Provider>>,
     /// Attempts so far.
     pub attempt: u32,
     /// How far it has come.
@@ -114,6 +117,7 @@ impl Exchange {
             choices: Arc::new([]),
             upstream: none,
             endpoint: None,
+            provider: None,
             attempt: 0,
             stage: Stage::Request,
             holdings: Holdings::default(),
@@ -189,6 +193,11 @@ impl Exchange {
             "route.name" => text(&self.route),
             "upstream.name" => text(&self.upstream),
             "upstream.endpoint" => text(self.endpoint.as_deref()?),
+            "upstream.provider" => text(&self.provider.as_ref()?.name),
+            "upstream.dialect" => text(self.provider.as_ref()?.dialect.name()),
+            "upstream.path-prefix" => text(&self.provider.as_ref()?.path_prefix),
+            "upstream.older-max-tokens" => Some(Scalar::Boolean(self.provider.as_ref()?.older_max_tokens)),
+            "upstream.thoughts" => text(self.provider.as_ref()?.thoughts.name()),
             "attempt" => Some(Scalar::Number(f64::from(self.attempt))),
             _ => {
                 let parameter = name.strip_prefix("path.")?;

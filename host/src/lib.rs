@@ -11,6 +11,7 @@
 //! | exchange | one request with its response, as the chain sees it |
 //! | route | a match, a chain, and an upstream |
 //! | upstream | a named group of endpoints, with its own TLS and chain, or a component in their place |
+//! | provider | who serves models, and what of them is known beforehand: address, dialect, the way keys are shown |
 //! | component | a plugin of the standard `wasi:http` that answers requests, as an upstream does |
 //! | grant | a power (an imported service) that the operator allows a policy |
 //! | principal | who was authenticated; belongs to a tenant |
@@ -39,5 +40,6 @@ pub mod telemetry;
 pub mod proxy_protocol;
 pub mod grpc;
 pub mod shelf;
+pub mod provider;
 pub mod config;
 pub mod error;

@@ -35,6 +35,7 @@ use crate::body::{Body, Progress, Release, Source};
 use crate::config::{Balancing, UpstreamConfig};
 use crate::error::{Error, Reason};
 use crate::grpc;
+use crate::provider::Provider;
 use crate::proxy_protocol::Proxied;
 use crate::telemetry::{Metrics, UpstreamLabels};
 use affinity::Affinity;
@@ -60,6 +61,8 @@ pub struct Upstream {
     pub config: UpstreamConfig,
     /// Set on every request, after all policies.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The provider of models that it is, if it says so.
+    pub provider: Option<Arc<Provider>>,
     credential: Option<Credential>,
     /// Keeps clients on endpoints, if that is wanted.
     pub affinity: Option<Affinity>,
@@ -186,6 +189,7 @@ impl Upstream {
             name: name.into(),
             config: config.clone(),
             headers,
+            provider: None,
             affinity: config.balance.affinity.as_ref().map(|config| Affinity::new(name, config)),
             target: Target::Endpoints(group),
             names: Mutex::new(sites.iter().map(|_| Name::default()).collect()),
@@ -221,7 +225,7 @@ impl Upstream {
             (Target::Endpoints(_), Target::Endpoints(_)) => true,
             _ => false,
         };
-        self.config == other.config && self.files == other.files && same_handler
+        self.config == other.config && self.files == other.files && self.provider == other.provider && same_handler
     }
 
     /// Counts a request, whatever number of times it is going to be sent.

@@ -45,12 +45,34 @@ pub enum CredentialConfig {
     AzureEntra(AzureEntraConfig),
 }
 
+/// How an upstream is shown that it is the gateway that asks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum UpstreamCredential {
+    /// A key, shown as the upstream's `provider` wants it: write `${env:NAME}` or `${file:PATH}` here.
+    Key(SecretText),
+    /// A credential with the way in which it is shown.
+    Way(CredentialConfig),
+}
+
+impl UpstreamCredential {
+    /// The way in which it is shown, if it says that.
+    #[must_use]
+    pub const fn way(&self) -> Option<&CredentialConfig> {
+        match self {
+            Self::Key(_) => None,
+            Self::Way(way) => Some(way),
+        }
+    }
+}
+
 /// AWS Signature Version 4.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsSigv4Config {
-    /// The region, `us-east-1` say.
-    pub region: String,
+    /// The region, `us-east-1` say; if absent, the `region` of the upstream's `places`.
+    #[serde(default)]
+    pub region: Option<String>,
     /// The service that signatures are for. The path is encoded once for `s3`, and twice for every other.
     #[serde(default = "default_service")]
     pub service: String,

@@ -36,8 +36,9 @@ const UNKNOWN_FIELD: &str = "unknown field";
 /// section that it is in, else the section.
 fn leave_out(value: &mut Value, at: &str, is_unknown: bool) {
     let parts: Vec<&str> = at.split('/').collect();
-    let in_map =
-        |section: &str| matches!(section, "policies" | "limits" | "kv" | "secrets" | "verifiers" | "upstreams");
+    let in_map = |section: &str| {
+        matches!(section, "policies" | "limits" | "kv" | "secrets" | "verifiers" | "providers" | "upstreams")
+    };
     let target = match parts.as_slice() {
         _ if is_unknown => at.to_owned(),
         ["", section, name, ..] if in_map(section) => format!("/{section}/{name}"),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::balance::BalanceConfig;
-use super::credential::CredentialConfig;
+use super::credential::UpstreamCredential;
 use super::discovery::{DnsConfig, EndpointConfig};
 use super::resilience::{HealthConfig, OutliersConfig, RetriesConfig};
 use super::value::{ByteCount, Period};
@@ -16,7 +16,13 @@ use super::value::{ByteCount, Period};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamConfig {
-    /// The endpoints: at least one, or a `component`.
+    /// The provider of models that this is: one of those that `gatewright providers` lists, or of `providers`. It gives
+    /// the endpoint and the way in which a key is shown; policies read the rest as properties. What is written here as
+    /// well counts instead.
+    pub provider: Option<String>,
+    /// What stands for each `{NAME}` in the provider's base URL: letters, digits, `-`, `_` and `.`.
+    pub places: BTreeMap<String, String>,
+    /// The endpoints: at least one, or a `component` or a `provider`.
     pub endpoints: Vec<EndpointConfig>,
     /// A component that answers in the gateway itself, in place of endpoints. Of what is for endpoints only `policies`,
     /// `headers`, `pass_host`, `timeouts.first_byte` and `timeouts.idle` mean something then.
@@ -41,7 +47,7 @@ pub struct UpstreamConfig {
     /// TLS towards `https` endpoints.
     pub tls: UpstreamTlsConfig,
     /// How the gateway makes itself known. If absent, what the client and the policies say of that goes out.
-    pub credential: Option<CredentialConfig>,
+    pub credential: Option<UpstreamCredential>,
     /// Headers set on every request after all policies.
     pub headers: BTreeMap<String, String>,
     /// Tells endpoints who the client is by the PROXY protocol, before TLS. Each request has a connection of its own then.
@@ -135,6 +141,8 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             concurrency: None,
+            provider: None,
+            places: BTreeMap::new(),
             endpoints: Vec::new(),
             component: None,
             policies: Vec::new(),

@@ -50,6 +50,7 @@ pub(super) async fn attempt(
         Err(error) => return Ok(Attempt::Tried(Err(Failed::unplaced(error, body)))),
     };
     run.held.endpoint = Some(picked.address().clone());
+    run.held.provider.clone_from(&entry.upstream.provider);
     run.endpoint_id = picked.id();
     let chain = &entry.chain;
     if let Flow::Answer(reply, _) = chain.on_request(&mut run.held).await? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::config::{Config, CredentialConfig, KeySource, SecretConfig, UpstreamTlsConfig};
+use crate::config::{Config, CredentialConfig, KeySource, SecretConfig, UpstreamCredential, UpstreamTlsConfig};
 
 /// Every file whose contents count as much as the configuration's own.
 pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
@@ -14,7 +14,7 @@ pub(super) fn named_files(config: &Config) -> BTreeSet<PathBuf> {
     }
     for upstream in config.upstreams.values() {
         files.extend(of_tls(&upstream.tls));
-        match &upstream.credential {
+        match upstream.credential.as_ref().and_then(UpstreamCredential::way) {
             Some(CredentialConfig::GoogleServiceAccount(google)) => {
                 files.insert(google.key_file.clone());
                 files.extend(of_tls(&google.tls));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::build::{Builder, in_parallel};
 use crate::config::{ComponentConfig, UpstreamConfig, unknown};
 use crate::plugin::{Component, ComponentInputs, SharedPlugin};
+use crate::provider::{Provider, supply};
 use crate::services::{Secret, Secrets};
 use crate::upstream::Upstream;
 
@@ -17,11 +18,24 @@ struct Wanted {
     http: BTreeMap<String, Arc<Upstream>>,
 }
 
+/// Who answers for an upstream.
+enum Source {
+    Component(Arc<Component>),
+    Endpoints(Option<Provider>),
+}
+
 impl Builder<'_> {
     /// The upstreams with endpoints, without their chains: policies and components may call them.
     pub(super) fn endpoints(&mut self, secrets: &Secrets) -> BTreeMap<String, Arc<Upstream>> {
         let mut upstreams = BTreeMap::new();
-        for (name, config) in self.config.upstreams.clone() {
+        for (name, written) in self.config.upstreams.clone() {
+            let (config, provider) = match supply(&written, &self.config.providers) {
+                Ok(supplied) => supplied,
+                Err(faults) => {
+                    self.faults_below(&format!("/upstreams/{name}"), &format!("upstream {name:?}"), faults);
+                    continue;
+                }
+            };
             match (config.endpoints.is_empty(), config.component.is_some()) {
                 (true, true) => continue,
                 (false, true) => {
@@ -29,11 +43,11 @@ impl Builder<'_> {
                     self.fault(format!("/upstreams/{name}/component"), format!("upstream {name:?}: {message}"));
                 }
                 (true, false) => {
-                    let message = "it needs at least one endpoint, or a `component`";
+                    let message = "it needs at least one endpoint, or a `component` or `provider`";
                     self.fault(format!("/upstreams/{name}"), format!("upstream {name:?}: {message}"));
                 }
                 (false, false) => {
-                    if let Some(upstream) = self.upstream(&name, &config, (None, secrets)) {
+                    if let Some(upstream) = self.upstream(&name, &config, (Source::Endpoints(provider), secrets)) {
                         upstreams.insert(name, upstream);
                     }
                 }
@@ -47,7 +61,7 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         config: &UpstreamConfig,
-        (component, secrets): (Option<Arc<Component>>, &Secrets),
+        (source, secrets): (Source, &Secrets),
     ) -> Option<Arc<Upstream>> {
         let secret = self.affinity_secret(name, config, secrets)?;
         match Upstream::build(name, config, self.folder(), &self.shared.metrics) {
@@ -56,9 +70,9 @@ impl Builder<'_> {
                     Some(secret) => upstream.signing_with(secret),
                     None => upstream,
                 };
-                let upstream = match component {
-                    Some(component) => upstream.handled_by(component),
-                    None => upstream,
+                let upstream = match source {
+                    Source::Component(component) => upstream.handled_by(component),
+                    Source::Endpoints(provider) => upstream.provided_by(provider),
                 };
                 let previous = self.inputs.previous.as_ref().and_then(|previous| previous.upstreams.get(name));
                 Some(match previous {
@@ -123,7 +137,9 @@ impl Builder<'_> {
             let config = self.config.upstreams.get(&name).cloned();
             match (built, config) {
                 (Ok(component), Some(config)) => {
-                    if let Some(upstream) = self.upstream(&name, &config, (Some(component.clone()), secrets)) {
+                    if let Some(upstream) =
+                        self.upstream(&name, &config, (Source::Component(component.clone()), secrets))
+                    {
                         upstreams.insert(name.clone(), upstream);
                     }
                     components.insert(name, component);

@@ -11,7 +11,7 @@ use super::sigv4::SigV4;
 use super::token::TokenSource;
 use super::{Chosen, Failed, Outgoing, Picked, Upstream};
 use crate::body::Body;
-use crate::config::{CredentialConfig, SecretText, UpstreamConfig};
+use crate::config::{CredentialConfig, SecretText, UpstreamConfig, UpstreamCredential};
 use crate::error::Error;
 use crate::telemetry::Metrics;
 
@@ -55,7 +55,7 @@ impl Credential {
         folder: &Path,
         metrics: &Arc<Metrics>,
     ) -> Result<Option<(Self, u64)>, Fault> {
-        let Some(credential) = &config.credential else { return Ok(None) };
+        let Some(credential) = config.credential.as_ref().and_then(UpstreamCredential::way) else { return Ok(None) };
         let fault = |at: &str, message: String| (format!("/credential{at}"), message);
         if config.component.is_some() {
             return Err(fault("", "a component has no use for a credential: take one of them away".to_owned()));

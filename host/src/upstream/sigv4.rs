@@ -48,7 +48,8 @@ impl SigV4 {
         let fault = |at: &str, message: &str| Err((format!("/credential/aws_sigv4{at}"), message.to_owned()));
         let is_plain =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if !is_plain(&config.region) {
+        let region = config.region.clone().unwrap_or_default();
+        if !is_plain(&region) {
             return fault("/region", "a region is made of letters, digits and hyphens, like `us-east-1`");
         }
         if !is_plain(&config.service) {
@@ -75,7 +76,7 @@ impl SigV4 {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
         Ok(Self {
-            region: config.region.clone(),
+            region,
             service: config.service.clone(),
             identity: Credentials::new(key, secret, token, None, "configuration").into(),
             settings,

@@ -10,10 +10,12 @@ use http::Uri;
 use http::uri::Authority;
 use rustls::pki_types::ServerName;
 
+use super::Upstream;
 use super::endpoint::{Place, Terms};
 use super::standing::Ejections;
 use super::tls::UpstreamTls;
 use crate::config::{EndpointConfig, Resolution, UpstreamConfig};
+use crate::provider::Provider;
 use crate::telemetry::Metrics;
 
 /// One entry of an upstream's endpoints.
@@ -143,6 +145,14 @@ impl Site {
 
 /// `sun_path` on Linux, with its end.
 const SOCKET_PATH_MAX: usize = 107;
+
+impl Upstream {
+    /// The same upstream, which is this provider.
+    #[must_use]
+    pub fn provided_by(self, provider: Option<Provider>) -> Self {
+        Self { provider: provider.map(Arc::new), ..self }
+    }
+}
 
 impl Terms {
     pub(super) fn of(config: &UpstreamConfig, ejections: &Arc<Ejections>, metrics: &Arc<Metrics>) -> Self {

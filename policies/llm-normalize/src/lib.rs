@@ -38,10 +38,11 @@ impl Policy for LlmNormalize {
         };
         // Usage and errors are read from the response, which nobody here decompresses.
         exchange.request_headers().set("accept-encoding", "identity")?;
-        if endpoint.dialect == self.0.dialect {
-            self.pass_request(exchange, content, &endpoint)
+        let target = self.0.target(exchange)?;
+        if endpoint.dialect == target.dialect {
+            self.pass_request(exchange, content, (&endpoint, &target))
         } else {
-            self.translate_request(exchange, content, &endpoint)
+            self.translate_request(exchange, content, (&endpoint, &target))
         }
     }
 

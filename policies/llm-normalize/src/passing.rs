@@ -9,6 +9,7 @@ use gatewright_sdk::{Body, Decision, Ending, Event, Exchange, Failure, Outcome};
 
 use crate::asking::StreamTexts;
 use crate::memory::{self, Memory, Progress};
+use crate::settings::Target;
 use crate::{LlmNormalize, publish_request, unreadable};
 
 impl LlmNormalize {
@@ -16,7 +17,7 @@ impl LlmNormalize {
         &self,
         exchange: &Exchange,
         content: &Body,
-        endpoint: &Endpoint<'_>,
+        (endpoint, target): (&Endpoint<'_>, &Target),
     ) -> Result<Decision, Failure> {
         let pointers = ["/model", "/stream", "/stream_options", "/stream_options/include_usage"];
         let [model, stream, options, include_usage] = match content.json_texts(pointers) {
@@ -32,8 +33,9 @@ impl LlmNormalize {
         let alias = self.0.upstream_model(requested);
         let model = alias.unwrap_or(requested);
         let stream = endpoint.stream.unwrap_or_else(|| texts.is_stream());
-        if alias.is_some() && in_path.is_some() {
-            let (path, _) = endpoint::path(endpoint.dialect, endpoint.prefix, model, stream);
+        let prefix = target.path_prefix.as_deref().unwrap_or(endpoint.prefix);
+        if alias.is_some() && in_path.is_some() || prefix != endpoint.prefix {
+            let (path, _) = endpoint::path(endpoint.dialect, prefix, model, stream);
             exchange.set_path(&path, exchange.query().as_deref())?;
         }
         let rename = alias.filter(|_| in_path.is_none());

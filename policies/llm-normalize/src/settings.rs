@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use gatewright_llm::Dialect;
 use gatewright_llm::dialect::{ChatThoughts, Options, ThinkingStyle};
 use gatewright_llm::fault::OnLoss;
-use gatewright_sdk::{Problem, problem};
+use gatewright_sdk::{Exchange, Failure, Problem, Scalar, failure, problem};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer as _};
 
 /// Settings of `llm-normalize`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What the upstream speaks: `openai` (Chat Completions), `openai-responses`, `anthropic` (Messages), `gemini`
-    /// (generateContent), `bedrock` (Converse) or `cohere` (chat, version 2).
-    pub(crate) dialect: Dialect,
+    /// (generateContent), `bedrock` (Converse) or `cohere` (chat, version 2). Without it, what the upstream's `provider`
+    /// speaks, with the `path_prefix`, `older_max_tokens` and `thoughts` of that where there are none here.
+    #[serde(default)]
+    dialect: Option<Dialect>,
     /// Names of models that clients use, each with the upstream's name for it. Others pass as they are.
     #[serde(default)]
     pub(crate) models: BTreeMap<String, String>,
@@ -31,10 +35,10 @@ pub struct Settings {
     thinking: ThinkingStyle,
     /// What an `openai` upstream is told of earlier thoughts; OpenAI's own has no field for them.
     #[serde(default)]
-    thoughts: ChatThoughts,
+    thoughts: Option<ChatThoughts>,
     /// Whether an `openai` upstream knows `max_tokens` only, as some that speak its dialect do.
     #[serde(default)]
-    older_max_tokens: bool,
+    older_max_tokens: Option<bool>,
     /// The version of the API that an Anthropic upstream is asked for.
     #[serde(default = "default_version")]
     pub(crate) anthropic_version: String,
@@ -42,7 +46,17 @@ pub struct Settings {
     /// wrote where both dialects begin alike, else what the dialect's own provider has: `/v1`, for `gemini` `/v1beta`,
     /// for `bedrock` and `cohere` nothing.
     #[serde(default)]
+    path_prefix: Option<String>,
+}
+
+/// What is known of the upstream of one attempt.
+pub(crate) struct Target {
+    /// What it speaks.
+    pub(crate) dialect: Dialect,
+    /// What stands before the fixed part of its paths, if that is known.
     pub(crate) path_prefix: Option<String>,
+    /// What its dialect is written with.
+    pub(crate) options: Options,
 }
 
 /// What becomes of a request that the upstream's dialect cannot carry whole.
@@ -66,6 +80,12 @@ impl From<Loss> for OnLoss {
             Loss::Refuse => Self::Refuse,
         }
     }
+}
+
+/// The one of several that has this name.
+fn named<T: DeserializeOwned>(name: &str) -> Option<T> {
+    let name: StrDeserializer<'_, Error> = name.into_deserializer();
+    T::deserialize(name).ok()
 }
 
 fn default_max_tokens() -> u32 {
@@ -97,14 +117,33 @@ impl Settings {
         problems
     }
 
-    /// What the upstream's dialect is written with.
-    pub(crate) fn options(&self) -> Options {
-        Options {
+    /// What is known of the upstream of this attempt: from here, or from its provider.
+    ///
+    /// # Errors
+    /// Neither says what it speaks.
+    pub(crate) fn target(&self, exchange: &Exchange) -> Result<Target, Failure> {
+        let mut options = Options {
             output_tokens_default: self.default_max_tokens,
             thinking: self.thinking,
-            chat_thoughts: self.thoughts,
-            has_older_max_tokens: self.older_max_tokens,
+            chat_thoughts: self.thoughts.unwrap_or_default(),
+            has_older_max_tokens: self.older_max_tokens.unwrap_or_default(),
+        };
+        if let Some(dialect) = self.dialect {
+            return Ok(Target { dialect, path_prefix: self.path_prefix.clone(), options });
         }
+        let text = |name: &str| exchange.property_text(name);
+        let dialect = text("upstream.dialect").and_then(|name| named(&name));
+        let dialect =
+            dialect.ok_or_else(|| failure("no-dialect", "write `dialect`, or name the upstream's `provider`"))?;
+        if self.thoughts.is_none() {
+            options.chat_thoughts = text("upstream.thoughts").and_then(|name| named(&name)).unwrap_or_default();
+        }
+        if self.older_max_tokens.is_none() {
+            options.has_older_max_tokens =
+                matches!(exchange.property("upstream.older-max-tokens"), Some(Scalar::Boolean(true)));
+        }
+        let path_prefix = self.path_prefix.clone().or_else(|| text("upstream.path-prefix"));
+        Ok(Target { dialect, path_prefix, options })
     }
 
     /// The upstream's name of a model, where it is another.

@@ -11,6 +11,7 @@ use gatewright_sdk::{
 };
 
 use crate::memory::{self, Memory, Progress};
+use crate::settings::Target;
 use crate::{LlmNormalize, publish_request, unreadable, warn_client};
 
 impl LlmNormalize {
@@ -18,7 +19,7 @@ impl LlmNormalize {
         &self,
         exchange: &Exchange,
         content: &Body,
-        endpoint: &Endpoint<'_>,
+        (endpoint, target): (&Endpoint<'_>, &Target),
     ) -> Result<Decision, Failure> {
         if let Some(answer) = refuse(exchange, endpoint) {
             return Ok(answer);
@@ -29,13 +30,12 @@ impl LlmNormalize {
         let client = endpoint.dialect;
         let asked = Asked { client, body: &text, model: endpoint.model.as_deref(), stream: endpoint.stream };
         let rename = |requested: &str| self.0.upstream_model(requested).map(str::to_owned);
-        let options = self.0.options();
-        let request = match translate::request(&asked, self.0.dialect, &options, self.0.on_loss.into(), rename) {
+        let request = match translate::request(&asked, target.dialect, &target.options, self.0.on_loss.into(), rename) {
             Ok(request) => request,
             Err(fault) => return Ok(answer(&fault)),
         };
         content.replace(request.body.as_bytes())?;
-        self.address(exchange, endpoint, &request.model, request.stream)?;
+        self.address(exchange, (endpoint, target), &request.model, request.stream)?;
         publish_request(exchange, &request.requested, &request.model, request.stream)?;
         let is_letter = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds since 1970")]
@@ -47,24 +47,30 @@ impl LlmNormalize {
             stream_usage: request.stream_usage,
             input_estimate: translate::estimate(content.len()),
         };
-        let pair = Pair { client, upstream: self.0.dialect };
+        let pair = Pair { client, upstream: target.dialect };
         Memory { pair, heading, names: request.names, warning: request.warning }.store(exchange)?;
         Ok(Decision::Next)
     }
 
     /// Path and headers of the other API. The client's credential is for the gateway, and no other provider's.
-    fn address(&self, exchange: &Exchange, endpoint: &Endpoint<'_>, model: &str, stream: bool) -> Result<(), Failure> {
-        let begins = endpoint::default_prefix(self.0.dialect);
+    fn address(
+        &self,
+        exchange: &Exchange,
+        (endpoint, target): (&Endpoint<'_>, &Target),
+        model: &str,
+        stream: bool,
+    ) -> Result<(), Failure> {
+        let begins = endpoint::default_prefix(target.dialect);
         let is_alike = endpoint::default_prefix(endpoint.dialect) == begins && !begins.is_empty();
-        let prefix = self.0.path_prefix.as_deref().unwrap_or(if is_alike { endpoint.prefix } else { begins });
-        let (path, query) = endpoint::path(self.0.dialect, prefix, model, stream);
+        let prefix = target.path_prefix.as_deref().unwrap_or(if is_alike { endpoint.prefix } else { begins });
+        let (path, query) = endpoint::path(target.dialect, prefix, model, stream);
         exchange.set_path(&path, query)?;
         let headers = exchange.request_headers();
         headers.set("content-type", "application/json")?;
         for name in FOREIGN_HEADERS {
             headers.remove(name)?;
         }
-        if self.0.dialect == Dialect::Messages {
+        if target.dialect == Dialect::Messages {
             headers.set(messages::VERSION_HEADER, &self.0.anthropic_version)?;
         }
         Ok(())
