@@ -56,7 +56,7 @@ soak: build plugins guests
 ## millions of changed requests, answers and streams to the dialects
 fuzz: build guests
 	GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-100000} $(CARGO) test --release --locked -p gatewright-tests -- --nocapture fuzz
-	cd policies && GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-2000000} $(CARGO) test --release --locked --target-dir ../target/policies -p gatewright-llm -- torn::
+	cd policies && GATEWRIGHT_FUZZ=$${GATEWRIGHT_FUZZ:-2000000} $(CARGO) test --release --locked --target-dir ../target/policies -p gatewright-llm -- torn:: round_trips::
 
 clean:
 	$(CARGO) clean

@@ -5,6 +5,7 @@ mod cohere;
 mod converse;
 mod endpoint;
 mod gemini;
+mod goldens;
 mod json;
 mod matrix;
 mod messages;

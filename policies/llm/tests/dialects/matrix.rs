@@ -1,6 +1,7 @@
 //! What becomes of what a client says, for every pair of dialects: the page `LOSSES.md` is written from this run.
 
 pub(crate) mod features;
+mod round_trips;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -100,6 +100,9 @@ fn read_thinking(thinking: &mut Object<'_>) -> Result<Thinking, Fault> {
                 .ok_or_else(|| Fault::invalid(&thinking.path_of("thinkingLevel"), "is not a known level"))?,
         ),
     };
+    if effort.is_some() && budget.is_some() {
+        return Err(Fault::invalid(&thinking.path_of("thinkingLevel"), "cannot stand beside thinkingBudget"));
+    }
     // Below 0 the model decides.
     let budget_tokens = budget.and_then(|budget| u32::try_from(budget).ok());
     if budget_tokens == Some(0) {
