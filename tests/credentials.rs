@@ -2,6 +2,7 @@
 
 mod aws;
 mod tokens;
+mod ways;
 
 use harness::{Gateway, Origin, Request, eventually, http_get, http_post};
 

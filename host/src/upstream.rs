@@ -280,7 +280,8 @@ impl Upstream {
         patience: Option<Duration>,
     ) -> Result<Answer, Box<Failed>> {
         if self.credential.is_some() {
-            (outgoing, body) = self.authorize(picked.authority(), (outgoing, body)).await?;
+            // Boxed: a request without a credential has no room to spare for it.
+            (outgoing, body) = Box::pin(self.authorize(picked.authority(), (outgoing, body))).await?;
         }
         let progress = body.watch();
         let patience = patience

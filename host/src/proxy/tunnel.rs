@@ -35,6 +35,7 @@ pub(super) async fn open(
     let wishes = Wishes::of(&run.held, &entry.upstream);
     let picked = entry.upstream.pick(&wishes.wish(&[]))?;
     run.held.endpoint = Some(picked.address().clone());
+    run.held.provider.clone_from(&entry.upstream.provider);
     if let Flow::Answer(reply, _) = entry.chain.on_request(&mut run.held).await? {
         return Ok(run.reply(*reply));
     }

@@ -131,8 +131,7 @@ impl Upstream {
             },
             Credential::Signature(signer) => {
                 let authority = outgoing.authority.as_deref().unwrap_or(authority).to_owned();
-                // Boxed: a request without a signature has no room to spare for it.
-                let signed = Box::pin(signer.sign(&authority, (&mut outgoing, body))).await;
+                let signed = signer.sign(&authority, (&mut outgoing, body)).await;
                 return signed.map(|body| (outgoing, body)).map_err(|error: Error| Box::new(error.into()));
             }
         }
