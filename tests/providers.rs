@@ -209,6 +209,28 @@ fn what_a_provider_knows_decides_what_it_is_told() {
 }
 
 #[test]
+fn what_is_no_chat_goes_where_the_provider_has_it() {
+    let origin = origin();
+    let mut providers = catalogue();
+    providers.retain(|name, _| ["openai", "groq", "deepinfra", "anthropic", "bedrock"].contains(&name.as_str()));
+    let gateway = gateway(&providers, &origin.url());
+    for (name, path, expected) in [
+        ("groq", "/v1/embeddings?a=b", "/openai/v1/embeddings?a=b"),
+        ("deepinfra", "/v1/audio/speech", "/v1/openai/audio/speech"),
+        ("openai", "/v1/embeddings", "/v1/embeddings"),
+        ("groq", "/v1x/embeddings", "/v1x/embeddings"),
+        ("anthropic", "/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+        ("bedrock", "/model/m/invoke", "/model/m/invoke"),
+    ] {
+        let reply = http_post(gateway.address(), path, &format!("{HEADERS}x-to: {name}\r\n"), "{}");
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+        let request = origin.take().requests.remove(0);
+        assert_eq!(request.line, format!("POST {expected} HTTP/1.1"), "{name}");
+        check_credential(name, &providers[name], &request);
+    }
+}
+
+#[test]
 fn the_mock_serves_as_a_provider() {
     let mock = Mock::start(&[]);
     let mut providers = catalogue();

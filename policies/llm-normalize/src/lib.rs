@@ -34,6 +34,7 @@ impl Policy for LlmNormalize {
     fn on_request_body(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
         let path = exchange.path();
         let Some(endpoint) = Endpoint::of_path(&path).filter(|_| exchange.method() == "POST") else {
+            self.0.move_other(exchange, &path)?;
             return Ok(Decision::Detach);
         };
         // Usage and errors are read from the response, which nobody here decompresses.

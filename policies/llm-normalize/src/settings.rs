@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gatewright_llm::Dialect;
 use gatewright_llm::dialect::{ChatThoughts, Options, ThinkingStyle};
+use gatewright_llm::endpoint::default_prefix;
 use gatewright_llm::fault::OnLoss;
 use gatewright_sdk::{Exchange, Failure, Problem, Scalar, failure, problem};
 use schemars::JsonSchema;
@@ -144,6 +145,25 @@ impl Settings {
         }
         let path_prefix = self.path_prefix.clone().or_else(|| text("upstream.path-prefix"));
         Ok(Target { dialect, path_prefix, options })
+    }
+
+    /// Moves a path that is no chat, such as that of embeddings, to where the upstream's provider has it.
+    ///
+    /// # Errors
+    /// The path that comes of it is none.
+    pub(crate) fn move_other(&self, exchange: &Exchange, path: &str) -> Result<(), Failure> {
+        if self.dialect.is_some() {
+            return Ok(());
+        }
+        let text = |name: &str| exchange.property_text(name);
+        let Some(dialect) = text("upstream.dialect").and_then(|name| named(&name)) else { return Ok(()) };
+        let prefix = self.path_prefix.clone().or_else(|| text("upstream.path-prefix")).unwrap_or_default();
+        let begins = default_prefix(dialect);
+        let rest = path.strip_prefix(begins).filter(|rest| rest.starts_with('/') && !begins.is_empty());
+        if let Some(rest) = rest.filter(|_| prefix != begins) {
+            exchange.set_path(&format!("{prefix}{rest}"), exchange.query().as_deref())?;
+        }
+        Ok(())
     }
 
     /// The upstream's name of a model, where it is another.
