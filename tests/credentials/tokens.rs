@@ -68,6 +68,11 @@ fn decoded(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
+/// What the operator is told of the upstream's token.
+fn token_status(gateway: &Gateway) -> Value {
+    gateway.admin_get("/status").json()["upstreams"][0]["token"].clone()
+}
+
 const GOOGLE: &str = "google_service_account: { key_file: key.json }";
 
 #[test]
@@ -81,6 +86,7 @@ fn a_service_account_signs_its_assertion_and_one_token_serves_many_requests() {
             scope.spawn(|| (0..5).for_each(|_| assert_eq!(http_get(gateway.address(), "/x").status, 200)));
         }
     });
+    assert_eq!(token_status(&gateway), "valid");
     let requests = came(&origin);
     assert_eq!(requests.len(), 40);
     assert!(requests.iter().all(|request| request.values("authorization") == ["Bearer TOKEN-1"]));
@@ -131,9 +137,11 @@ fn without_a_token_requests_fail_with_a_reason_until_there_is_one() {
     assert!(line.contains("the token endpoint answered 401: invalid_grant"), "{line}");
     assert!(!said(&gateway).contains("TOKEN-PRIVATE"));
     assert!(came(&origin).is_empty());
+    assert_eq!(token_status(&gateway), "unavailable");
     assert!(came(&tokens.origin).len() < 10, "it waits between its tries");
     tokens.status.store(200, Ordering::SeqCst);
     eventually("a token", || (http_get(gateway.address(), "/x").status == 200).then_some(()));
+    assert_eq!(token_status(&gateway), "valid");
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub struct Status {
 pub struct UpstreamStatus {
     /// Its name.
     pub name: String,
+    /// The provider of models that it is, if it says so.
+    pub provider: Option<String>,
+    /// Its access token, if it needs one: `valid`, `failing` (the last one serves, and the next cannot be fetched),
+    /// `fetching` (there is none yet) or `unavailable`.
+    pub token: Option<&'static str>,
     /// Its endpoints; none of a component.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -135,7 +140,9 @@ pub fn endpoints(snapshot: &Snapshot) -> Vec<UpstreamStatus> {
             active: endpoint.active(),
             addresses: endpoint.addresses(),
         });
-        UpstreamStatus { name: name.clone(), endpoints: endpoints.collect() }
+        let provider = entry.upstream.provider.as_ref().map(|provider| provider.name.clone());
+        let token = entry.upstream.token();
+        UpstreamStatus { name: name.clone(), provider, token, endpoints: endpoints.collect() }
     });
     upstreams.collect()
 }

@@ -150,6 +150,16 @@ impl Upstream {
         self
     }
 
+    /// How its access token stands, if it needs one: `valid`, `failing` (the last one serves, and the next cannot be
+    /// fetched), `fetching` (there is none yet) or `unavailable`.
+    #[must_use]
+    pub fn token(&self) -> Option<&'static str> {
+        match &self.credential {
+            Some(Credential::Token(source)) => Some(source.word()),
+            _ => None,
+        }
+    }
+
     /// Fetches a token if one is due, without waiting.
     pub(super) fn refresh_token(&self) {
         if let Some(Credential::Token(source)) = &self.credential {

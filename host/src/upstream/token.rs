@@ -33,6 +33,8 @@ pub(super) struct TokenSource {
 
 /// How the token endpoint is reached.
 struct Client {
+    /// What it is called in logs and metrics.
+    name: String,
     config: UpstreamConfig,
     target: String,
     folder: std::path::PathBuf,
@@ -102,7 +104,7 @@ impl TokenSource {
         (folder, metrics): (&Path, &Arc<Metrics>),
     ) -> Result<(Self, u64), Fault> {
         let (grant, (at, url), tls, files) = Grant::parse(credential, folder)?;
-        let client = Client::new(upstream, &url, tls, (folder, metrics));
+        let client = Client::new(format!("{upstream} (token)"), &url, tls, (folder, metrics));
         let client = client.map_err(|message| (format!("/credential{at}"), message))?;
         let (schedule, state) = (Mutex::default(), watch::Sender::default());
         Ok((Self { upstream: upstream.to_owned(), grant, client, schedule, state }, files))
@@ -120,6 +122,17 @@ impl TokenSource {
             Ok(Err(_)) | Err(_) => None,
         };
         value.ok_or_else(|| Error::new(Reason::CredentialUnavailable, "there is no access token"))
+    }
+
+    /// How it stands, for the operator.
+    pub(super) fn word(&self) -> &'static str {
+        let state = self.state.borrow();
+        match (state.value().is_some(), state.failed) {
+            (true, false) => "valid",
+            (true, true) => "failing",
+            (false, false) => "fetching",
+            (false, true) => "unavailable",
+        }
     }
 
     /// Fetches a token if one is due, without waiting.
@@ -198,7 +211,7 @@ impl State {
 
 impl Client {
     fn new(
-        upstream: &str,
+        name: String,
         url: &str,
         tls: &UpstreamTlsConfig,
         (folder, metrics): (&Path, &Arc<Metrics>),
@@ -218,19 +231,19 @@ impl Client {
             ..UpstreamConfig::default()
         };
         let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        let client = Self { config, target, folder: folder.to_path_buf(), metrics: metrics.clone() };
-        client.upstream(upstream).map(|_| client)
+        let client = Self { name, config, target, folder: folder.to_path_buf(), metrics: metrics.clone() };
+        client.upstream().map(|_| client)
     }
 
     /// The token endpoint as an upstream: a new one each time, which knows what its name stands for by then.
-    fn upstream(&self, name: &str) -> Result<Arc<Upstream>, String> {
-        let built = Upstream::build(name, &self.config, &self.folder, &self.metrics);
+    fn upstream(&self) -> Result<Arc<Upstream>, String> {
+        let built = Upstream::build(&self.name, &self.config, &self.folder, &self.metrics);
         let first = |faults: Vec<Fault>| faults.into_iter().map(|(_, message)| message).next().unwrap_or_default();
         built.map(Arc::new).map_err(first)
     }
 
     async fn post(&self, form: Zeroizing<String>) -> Result<(StatusCode, Bytes), String> {
-        let upstream = self.upstream("token")?;
+        let upstream = self.upstream()?;
         upstream.resolve().await;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
