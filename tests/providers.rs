@@ -231,6 +231,26 @@ fn what_is_no_chat_goes_where_the_provider_has_it() {
 }
 
 #[test]
+fn a_model_by_its_arn_is_one_part_of_the_path() {
+    let origin = origin();
+    let mut providers = catalogue();
+    providers.retain(|name, _| name == "bedrock");
+    let gateway = gateway(&providers, &origin.url());
+    let model = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-v1:0";
+    let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] });
+    let to = format!("{HEADERS}x-to: bedrock\r\n");
+    let reply = http_post(gateway.address(), "/v1/chat/completions", &to, &body.to_string());
+    assert_eq!((reply.status, &reply.json()["choices"][0]["message"]["content"]), (200, &json!("Hi")));
+    let request = origin.take().requests.remove(0);
+    let model = model.replace(':', "%3A").replace('/', "%2F");
+    assert_eq!(request.line, format!("POST /model/{model}/converse HTTP/1.1"));
+    check_credential("bedrock", &providers["bedrock"], &request);
+    // What Bedrock's own client writes is the same path, which a route has to let in.
+    let reply = http_post(gateway.address(), &format!("/model/{model}/converse"), &to, "{\"messages\":[]}");
+    assert_eq!((reply.status, reply.reason()), (400, Some("ambiguous-path")));
+}
+
+#[test]
 fn the_mock_serves_as_a_provider() {
     let mock = Mock::start(&[]);
     let mut providers = catalogue();
