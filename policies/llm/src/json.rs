@@ -6,7 +6,7 @@ mod write;
 
 pub use document::Document;
 pub use gatewright_json::NotJson;
-pub use text::Text;
+pub use text::{Text, unescape_one};
 pub use write::{ListWriter, ObjectWriter, Raw, ToJson, list, object, object_text};
 
 use crate::fault::{Fault, Ledger};
@@ -29,9 +29,13 @@ impl<'a> Document<'a> {
 impl<'a> Json<'a> {
     /// The value's text as its sender wrote it.
     pub fn written(self) -> &'a str {
-        let range = self.range().map_or(0..0, |node| node.start as usize..node.end as usize);
         let text: &'a str = &self.document.text;
-        text.get(range).unwrap_or_default()
+        text.get(self.span()).unwrap_or_default()
+    }
+
+    /// Where the value stands in the text, in bytes.
+    pub fn span(self) -> std::ops::Range<usize> {
+        self.range().map_or(0..0, |node| node.start as usize..node.end as usize)
     }
 
     /// Whether the value is `null`.

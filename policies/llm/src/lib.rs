@@ -16,6 +16,7 @@ pub mod error;
 pub mod fault;
 pub mod json;
 mod sides;
+pub mod spoken;
 pub mod tool_name;
 pub mod translate;
 pub mod usage;

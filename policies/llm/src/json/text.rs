@@ -117,8 +117,9 @@ fn unescape(inner: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The character, and how many bytes after the backslash say it.
-fn unescape_one(escaped: &str) -> (char, usize) {
+/// Of what follows a backslash in a JSON string that is well-formed: the character, and how many bytes say it. A half of
+/// a surrogate pair becomes U+FFFD.
+pub fn unescape_one(escaped: &str) -> (char, usize) {
     let letter = match escaped.as_bytes().first() {
         Some(b'b') => '\u{8}',
         Some(b'f') => '\u{c}',
