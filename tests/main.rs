@@ -22,6 +22,7 @@ mod policies;
 mod preview1;
 mod provenance;
 mod providers;
+mod prompts;
 mod proxying;
 mod reload;
 mod sdks;

@@ -1,0 +1,3 @@
+//! What is asked of models and what they answer: policies that look at it, and make it.
+
+mod guard;
