@@ -2,6 +2,7 @@
 
 mod jwt_auth;
 mod key_auth;
+mod llm_leaving;
 mod llm_normalize;
 mod llm_stream;
 mod rate_limit;

@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::run::Run;
@@ -46,8 +48,8 @@ enum State {
     Plain(Box<Plain>),
     /// Between two batches.
     Events(Box<EventStream>),
-    /// A batch is on its way.
-    Working(Working),
+    /// A batch is on its way. Who drops it says so first.
+    Working(Working, Arc<Notify>),
     Over,
 }
 
@@ -68,6 +70,8 @@ struct EventStream {
     framer: Framer,
     until: Instant,
     ended: bool,
+    /// The client has gone.
+    gone: Arc<Notify>,
 }
 
 /// How a stream of events is framed: as it comes from the upstream, and as the client is to get it.
@@ -95,7 +99,8 @@ impl ResponseBody {
         let until = run.deadline(true);
         let framer = Framer::new(framings.from_upstream, max);
         LAST.set(BodyState::Gave);
-        Self(State::Events(Box::new(EventStream { body, run, framings, framer, until, ended: false })))
+        let gone = Arc::default();
+        Self(State::Events(Box::new(EventStream { body, run, framings, framer, until, ended: false, gone })))
     }
 }
 
@@ -188,7 +193,12 @@ impl EventStream {
         } else {
             let body = &mut self.body;
             let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-            match tokio::time::timeout_at(self.until, frame).await {
+            let came = tokio::select! {
+                biased;
+                came = tokio::time::timeout_at(self.until, frame) => came,
+                () = self.gone.notified() => return Err(Reason::ClientGone.into()),
+            };
+            match came {
                 Ok(Some(Ok(frame))) => {
                     let data = frame.into_data().unwrap_or_default();
                     if !self.framer.push(&data) {
@@ -222,6 +232,18 @@ impl EventStream {
         }
     }
 
+    /// The client has gone: the upstream is let go, and the chains are told, so that they settle what it came to.
+    async fn leave(mut self: Box<Self>) {
+        if self.ended {
+            return;
+        }
+        self.body = Body::empty();
+        self.run.fail(Reason::ClientGone.into());
+        if let Err(error) = self.pass(StreamStep::new(Bytes::new(), Vec::new()), StreamEnding::Truncated).await {
+            tracing::debug!(%error, "a stream without its client");
+        }
+    }
+
     async fn pass(&mut self, mut step: StreamStep, ending: StreamEnding) -> Result<Bytes, Error> {
         let snapshot = self.run.snapshot.clone();
         if let Some(entry) = snapshot.upstreams.get(&*self.run.held.upstream) {
@@ -235,6 +257,21 @@ impl EventStream {
             self.body = Body::empty();
         }
         Ok(step.into_bytes(self.framings.from_upstream, self.framings.to_client))
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let left = std::mem::replace(&mut self.0, State::Over);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        match left {
+            State::Events(stream) => drop(runtime.spawn(stream.leave())),
+            State::Working(working, gone) => {
+                gone.notify_one();
+                drop(runtime.spawn(async move { working.await.0.leave().await }));
+            }
+            State::Plain(_) | State::Over => {}
+        }
     }
 }
 
@@ -252,7 +289,7 @@ impl HttpBody for ResponseBody {
         match &self.0 {
             State::Plain(plain) => plain.body.is_end_stream(),
             State::Over => true,
-            State::Events(_) | State::Working(_) => false,
+            State::Events(_) | State::Working(..) => false,
         }
     }
 
@@ -260,7 +297,7 @@ impl HttpBody for ResponseBody {
         match &self.0 {
             State::Plain(plain) => plain.body.size_hint(),
             State::Over => SizeHint::with_exact(0),
-            State::Events(_) | State::Working(_) => SizeHint::default(),
+            State::Events(_) | State::Working(..) => SizeHint::default(),
         }
     }
 }
@@ -275,10 +312,13 @@ impl State {
                     *self = Self::Plain(plain);
                     return polled;
                 }
-                Self::Events(stream) => *self = Self::Working(Box::pin(stream.next())),
-                Self::Working(mut working) => match working.as_mut().poll(context) {
+                Self::Events(stream) => {
+                    let gone = stream.gone.clone();
+                    *self = Self::Working(Box::pin(stream.next()), gone);
+                }
+                Self::Working(mut working, gone) => match working.as_mut().poll(context) {
                     Poll::Pending => {
-                        *self = Self::Working(working);
+                        *self = Self::Working(working, gone);
                         return Poll::Pending;
                     }
                     Poll::Ready((_, Ok(bytes))) if bytes.is_empty() => return Poll::Ready(None),

@@ -67,7 +67,9 @@ impl LlmNormalize {
         exchange.set_path(&path, query)?;
         let headers = exchange.request_headers();
         headers.set("content-type", "application/json")?;
-        for name in FOREIGN_HEADERS {
+        // One look at all of them costs less than one for each that is not there.
+        let sent: Vec<String> = headers.entries().into_iter().map(|(name, _)| name).collect();
+        for name in FOREIGN_HEADERS.into_iter().filter(|name| sent.iter().any(|sent| sent == name)) {
             headers.remove(name)?;
         }
         if target.dialect == Dialect::Messages {
