@@ -22,8 +22,8 @@ pub(crate) struct Patterns {
 const PATTERN_BYTES_MAX: usize = 4096;
 /// Groups within groups.
 const NEST_MAX: u32 = 32;
-/// The size of one compiled expression, and of all together.
-const PROGRAM_BYTES_MAX: usize = 1 << 20;
+/// The size of one compiled expression, and of all together: every call starts with them in its memory.
+const PROGRAM_BYTES_MAX: usize = 4 << 20;
 const PROGRAMS_BYTES_MAX: usize = 8 << 20;
 /// What of an automaton is kept while a text is looked at.
 const CACHE_BYTES: usize = 2 << 20;

@@ -1,5 +1,6 @@
 //! All rules together: what of a text matches, and where a match may have begun.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use gatewright_llm::spoken::Said;
@@ -15,8 +16,8 @@ use crate::words::{self, Words};
 pub(crate) struct Rules {
     rules: Vec<Rule>,
     patterns: Patterns,
-    /// Of each pattern the rule, and the kind whose it is.
-    sources: Vec<(usize, Option<Kind>)>,
+    /// Of each pattern the rules that have it, and the kind whose it is.
+    sources: Vec<Vec<(usize, Option<Kind>)>>,
     words: Words,
 }
 
@@ -73,14 +74,14 @@ impl Scope {
 impl Rules {
     /// Compiles rules with which nothing is wrong.
     pub(crate) fn new(settings: Vec<RuleSettings>) -> Result<Self, String> {
-        let mut patterns: Vec<&str> = Vec::new();
-        let mut sources = Vec::new();
+        let mut known: BTreeMap<&str, Vec<(usize, Option<Kind>)>> = BTreeMap::new();
         for (number, rule) in settings.iter().enumerate() {
-            patterns.extend(rule.patterns.iter().map(String::as_str));
-            sources.extend(rule.patterns.iter().map(|_| (number, None)));
-            patterns.extend(rule.kinds.iter().map(|kind| kind.pattern()));
-            sources.extend(rule.kinds.iter().map(|kind| (number, Some(*kind))));
+            let own = rule.patterns.iter().map(|pattern| (pattern.as_str(), None));
+            for (pattern, kind) in own.chain(rule.kinds.iter().map(|kind| (kind.pattern(), Some(*kind)))) {
+                known.entry(pattern).or_default().push((number, kind));
+            }
         }
+        let (patterns, sources): (Vec<&str>, Vec<_>) = known.into_iter().unzip();
         let words = settings.iter().enumerate();
         let words = words.flat_map(|(number, rule)| rule.words.iter().map(move |word| (word.as_str(), number)));
         let (patterns, words) = (Patterns::new(&patterns)?, Words::new(words));
@@ -134,9 +135,10 @@ impl Rules {
     fn find_in(&self, spelling: &Spelling<'_>, from: usize, hits: &mut Vec<Hit>) {
         let (text, from) = (spelling.text.as_ref(), spelling.place(from));
         self.patterns.find(text, from, &mut |pattern, range| {
-            let Some((rule, kind)) = self.sources.get(pattern) else { return };
-            let places = kind.map_or_else(|| vec![range.clone()], |kind| kind.confirm(text, range.clone()));
-            hits.extend(places.into_iter().map(|range| Hit { rule: *rule, range: spelling.origin_of(range) }));
+            for (rule, kind) in self.sources.get(pattern).into_iter().flatten() {
+                let places = kind.map_or_else(|| vec![range.clone()], |kind| kind.confirm(text, range.clone()));
+                hits.extend(places.into_iter().map(|range| Hit { rule: *rule, range: spelling.origin_of(range) }));
+            }
         });
         if !self.words.is_empty() {
             let found = self.words.find(text, from, is_inside(text, from)).matches;

@@ -34,7 +34,8 @@ pub(crate) struct RuleSettings {
     #[schemars(regex(pattern = "^[a-z0-9-]{1,64}$"))]
     pub(crate) name: String,
     /// Regular expressions in the syntax of Rust's `regex` crate, which has no look-around and no back-references and
-    /// takes linear time. At most 64 of at most 4096 bytes; none may match an empty text.
+    /// takes linear time. At most 64 of at most 4096 bytes; none may match an empty text, or take more than 4 MiB compiled
+    /// (8 MiB for those of all rules).
     #[serde(default)]
     pub(crate) patterns: Vec<String>,
     /// Words and phrases, found whole and whatever their case. At most 10000 of at most 256 bytes.
