@@ -1,6 +1,8 @@
 //! Clients speak OpenAI, the upstream what it likes: streams.
 
-use harness::{Client, Gateway, Origin, Protocol};
+use std::sync::{Mutex, mpsc};
+
+use harness::{Client, DEADLINE, Gateway, Origin, Protocol, Wire};
 use serde_json::{Value, json};
 
 use super::llm_normalize::{chat, gateway_to};
@@ -223,4 +225,48 @@ fn a_stream_of_the_same_dialect_keeps_its_bytes_but_for_the_usage_that_nobody_as
     assert!(bodies.iter().all(|body| body["stream_options"]["include_usage"] == true), "{bodies:?}");
     let line = gateway.access_line("the tokens", |line| line["input_tokens"] == 9.0);
     assert_eq!(line["output_tokens"], 2.0);
+}
+
+/// A model may think for long before its first word, while others count the seconds.
+#[test]
+fn a_stream_that_says_nothing_is_kept_alive_by_comments() {
+    let (go_on, waits) = mpsc::channel::<()>();
+    let waits = Mutex::new(waits);
+    let origin = Origin::talking(move |conversation| {
+        while conversation.request().is_some() {
+            conversation.send(HEAD);
+            waits.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+            let [end, stop] = end("end_turn");
+            let words =
+                [start("m"), open(0, &json!({ "type": "text", "text": "" })), text(0, "Hi"), close(0), end, stop];
+            let words = events(&words);
+            conversation.send(format!("{:x}\r\n{words}\r\n0\r\n\r\n", words.len()));
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        r#"timeouts: {{ event_silence: 100ms }}
+policies:
+  normalize: {{ plugin: llm-normalize, grants: {{ metadata: [llm] }}, config: {{ dialect: anthropic }} }}
+upstreams: {{ provider: {{ endpoints: [{{ url: {:?} }}], policies: [normalize] }} }}
+routes: [{{ name: all, upstream: provider, api: openai }}]
+"#,
+        origin.url()
+    ));
+    let mut wire = Wire::connect(gateway.address());
+    wire.send(format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{REQUEST}",
+        REQUEST.len()
+    ));
+    assert_eq!(wire.read_head().unwrap().status, 200);
+    for _ in 0..2 {
+        assert_eq!(wire.chunk().unwrap(), b": keep-alive\n\n");
+    }
+    go_on.send(()).unwrap();
+    let mut rest = Vec::new();
+    while let Some(chunk) = wire.chunk() {
+        rest.extend(chunk);
+    }
+    let rest = String::from_utf8(rest).unwrap();
+    let words = rest.trim_start_matches(": keep-alive\n\n");
+    assert!(words.starts_with("data: {") && words.contains("\"Hi\"") && words.ends_with("data: [DONE]\n\n"), "{rest}");
 }

@@ -25,6 +25,10 @@ pub struct TimeoutsConfig {
     pub total: Period,
     /// As `total`, for a streamed response (server-sent events, NDJSON) and for WebSocket.
     pub stream_total: Period,
+    /// How long a stream of server-sent events that policies read may say nothing before its client gets a comment
+    /// (`: keep-alive`), so that nobody between the two takes it for dead: a model may think for minutes before its first
+    /// word. 0s for never.
+    pub event_silence: Period,
     /// From SIGTERM to the end of the last request; what is left then is cut.
     pub drain: Period,
     /// How long a connection without a request is left open once the gateway drains: a request that is on its way then is
@@ -43,6 +47,7 @@ impl Default for TimeoutsConfig {
             write_stall: Period::seconds(30),
             total: Period::seconds(300),
             stream_total: Period::seconds(3600),
+            event_silence: Period::seconds(15),
             drain: Period::seconds(30),
             drain_idle: Period::seconds(3),
         }

@@ -81,6 +81,9 @@ pub struct Framings {
     pub(super) to_client: Framing,
 }
 
+/// A comment of server-sent events, which clients pass over (WHATWG HTML §9.2.6).
+const SILENCE: &[u8] = b": keep-alive\n\n";
+
 /// Blocks that are handed over at once; more wait for the next call.
 const BATCH_MAX: usize = 64;
 
@@ -191,11 +194,12 @@ impl EventStream {
         let failed = if self.framer.is_broken() {
             Some(Error::new(Reason::UpstreamBroken, "no message of an event stream"))
         } else {
+            let speaks_at = self.speaks_at();
             let body = &mut self.body;
             let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
             let came = tokio::select! {
                 biased;
-                came = tokio::time::timeout_at(self.until, frame) => came,
+                came = tokio::time::timeout_at(speaks_at.unwrap_or(self.until), frame) => came,
                 () = self.gone.notified() => return Err(Reason::ClientGone.into()),
             };
             match came {
@@ -208,6 +212,8 @@ impl EventStream {
                 }
                 Ok(None) => None,
                 Ok(Some(Err(error))) => Some(error),
+                // Only whole events have gone out, so that a comment may stand here.
+                Err(_) if speaks_at.is_some() => return Ok(Bytes::from_static(SILENCE)),
                 Err(_) => Some(Error::new(Reason::Timeout, "the stream took too long")),
             }
         };
@@ -230,6 +236,13 @@ impl EventStream {
             }
             None => Ok(bytes),
         }
+    }
+
+    /// When the client is to get a comment; none where the stream is over before.
+    fn speaks_at(&self) -> Option<Instant> {
+        let silence = self.run.snapshot.config.timeouts.event_silence.0;
+        let is_spoken = self.framings.to_client == Framing::Sse && !silence.is_zero();
+        Some(Instant::now() + silence).filter(|at| is_spoken && *at < self.until)
     }
 
     /// The client has gone: the upstream is let go, and the chains are told, so that they settle what it came to.
