@@ -270,3 +270,45 @@ fn what_is_no_chat_completion_passes_untouched() {
     assert_eq!(client.post("/v1/embeddings", &[("content-type", "application/json")], body).status, 200);
     assert_eq!(origin.take().requests[0].body, body);
 }
+
+#[test]
+fn an_answer_has_the_cost_of_its_models_price() {
+    let origin = answering(200, &message(&json!([{ "type": "text", "text": "Hi" }]), "end_turn", &usage()));
+    let gateway = Gateway::start(&format!(
+        r#"policies:
+  normalize:
+    plugin: llm-normalize
+    grants: {{ metadata: [llm] }}
+    config:
+      dialect: anthropic
+      models: {{ fast: upstream-model }}
+      prices:
+        - {{ model: "upstream-*", input: 100, output: 500 }}
+        - {{ model: upstream-model, from: "2020-01-01", input: 200000, output: 1000000 }}
+        - {{ model: upstream-model, from: "9999-01-01", input: 1, output: 1 }}
+upstreams:
+  provider: {{ endpoints: [{{ url: {:?} }}], policies: [normalize] }}
+routes: [{{ name: all, upstream: provider, api: openai }}]
+"#,
+        origin.url()
+    ));
+    let mut client = Client::connect(gateway.address(), Protocol::Http1);
+    for model in ["fast", "upstream-other", "elsewhere"] {
+        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hi" }] });
+        assert_eq!(chat(&mut client, &body.to_string()).status, 200);
+    }
+    // Three tokens in and one out, at the price of the day, at that of the beginning, and at none.
+    for (model, cost) in [("upstream-model", json!(1.6)), ("upstream-other", json!(0.0008)), ("elsewhere", Value::Null)]
+    {
+        let line = gateway.access_line(model, |line| line["model"] == model);
+        assert_eq!(line["cost"], cost, "{line}");
+    }
+    let metrics = gateway.admin_get("/metrics").text();
+    let counted = |model: &str, micros: u32| {
+        let is_it = |line: &&str| line.starts_with("gatewright_policy_llm_cost_micros") && line.contains(model);
+        let line = metrics.lines().find(is_it).unwrap_or_else(|| panic!("{metrics}"));
+        assert!(line.ends_with(&format!(" {micros}")), "{line}");
+    };
+    counted("\"upstream-model\"", 1_600_000);
+    counted("\"upstream-*\"", 800);
+}

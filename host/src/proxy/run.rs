@@ -311,6 +311,8 @@ struct Line<'a> {
     input_tokens: Option<&'a Scalar>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens: Option<&'a Scalar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<&'a Scalar>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     headers: &'a [(String, String)],
 }
@@ -360,6 +362,7 @@ impl<'a> Line<'a> {
             model: exchange.metadata("llm.model"),
             input_tokens: exchange.metadata("llm.input-tokens"),
             output_tokens: exchange.metadata("llm.output-tokens"),
+            cost: exchange.metadata("llm.cost"),
             headers: &run.logged_headers,
         }
     }

@@ -57,18 +57,20 @@ impl Policy for LlmNormalize {
     }
 
     fn on_response_body(&self, exchange: &Exchange, content: &Body) -> Result<Decision, Failure> {
+        let prices = &self.0.prices;
         match Memory::load(exchange)? {
             None => Ok(Decision::Detach),
-            Some(memory) if memory.is_passing() => passing::pass_response(exchange, content, &memory),
-            Some(memory) => translating::translate_response(exchange, content, &memory),
+            Some(memory) if memory.is_passing() => passing::pass_response(exchange, content, &memory, prices),
+            Some(memory) => translating::translate_response(exchange, content, &memory, prices),
         }
     }
 
     fn on_event(&self, exchange: &Exchange, events: Vec<Event>, ending: Ending) -> Result<Outcome, Failure> {
+        let prices = &self.0.prices;
         match Memory::load(exchange)? {
             None => Ok(Outcome::Detach),
-            Some(memory) if memory.is_passing() => passing::pass_events(exchange, events, ending, &memory),
-            Some(memory) => translating::translate_events(exchange, events, ending, &memory),
+            Some(memory) if memory.is_passing() => passing::pass_events(exchange, events, ending, (&memory, prices)),
+            Some(memory) => translating::translate_events(exchange, events, ending, (&memory, prices)),
         }
     }
 }

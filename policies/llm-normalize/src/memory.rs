@@ -1,10 +1,11 @@
 //! What one phase leaves for the next: every call may run in a fresh instance.
 
 use gatewright_llm::dialect::Heading;
+use gatewright_llm::price::{self, Price};
 use gatewright_llm::tool_name::ToolNames;
 use gatewright_llm::translate::{Outcome, Pair};
 use gatewright_llm::usage::Usage;
-use gatewright_sdk::{Exchange, Failure, Scalar, failure};
+use gatewright_sdk::{Exchange, Failure, Scalar, clock, failure, metrics};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -62,8 +63,13 @@ impl<T: Serialize + DeserializeOwned> Progress<T> {
     }
 }
 
-/// Shares what an answer cost with the policies around.
-pub(crate) fn publish(exchange: &Exchange, usage: &Usage, outcome: Outcome) -> Result<(), Failure> {
+/// Shares what an answer cost with the policies around, and with the operator.
+pub(crate) fn publish(
+    exchange: &Exchange,
+    (model, prices): (&str, &[Price]),
+    usage: &Usage,
+    outcome: Outcome,
+) -> Result<(), Failure> {
     let number = |name: &str, count: u32| (format!("llm.{name}-tokens"), Scalar::Number(f64::from(count)));
     let mut entries = vec![number("input", usage.input_total()), number("output", usage.output)];
     let details = [
@@ -78,6 +84,14 @@ pub(crate) fn publish(exchange: &Exchange, usage: &Usage, outcome: Outcome) -> R
     entries.extend(details.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| number(name, count)));
     if usage.is_estimate {
         entries.push(("llm.usage-estimated".to_owned(), Scalar::Boolean(true)));
+    }
+    if !prices.is_empty()
+        && let Some(price) = price::fitting(prices, model, usage, clock::now())
+    {
+        let cost = price.of(usage);
+        entries.push(("llm.cost".to_owned(), Scalar::Number(cost)));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of these two saturates")]
+        metrics::add("llm_cost_micros", &[("model".to_owned(), price.model.clone())], (cost * 1e6).round() as u32);
     }
     let word = match outcome {
         Outcome::Complete => "complete",

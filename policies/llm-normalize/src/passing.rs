@@ -4,6 +4,7 @@
 use gatewright_llm::Dialect;
 use gatewright_llm::dialect::{Frame, Heading};
 use gatewright_llm::endpoint::{self, Endpoint};
+use gatewright_llm::price::Price;
 use gatewright_llm::translate::{self, Outcome as Went, Pair, Watch};
 use gatewright_sdk::{Body, Decision, Ending, Event, Exchange, Failure, Outcome};
 
@@ -62,7 +63,12 @@ impl LlmNormalize {
 }
 
 /// The response goes on as it is; only its usage is read.
-pub(crate) fn pass_response(exchange: &Exchange, content: &Body, memory: &Memory) -> Result<Decision, Failure> {
+pub(crate) fn pass_response(
+    exchange: &Exchange,
+    content: &Body,
+    memory: &Memory,
+    prices: &[Price],
+) -> Result<Decision, Failure> {
     if !matches!(exchange.response_status(), Some(200..300)) {
         exchange.put_metadata_text("llm.outcome", "error")?;
         return Ok(Decision::Next);
@@ -73,7 +79,7 @@ pub(crate) fn pass_response(exchange: &Exchange, content: &Body, memory: &Memory
         Ok(_) | Err(_) => None,
     };
     match usage {
-        Some(usage) => memory::publish(exchange, &usage, Went::Complete)?,
+        Some(usage) => memory::publish(exchange, (&memory.heading.model, prices), &usage, Went::Complete)?,
         None => exchange.put_metadata_text("llm.outcome", "complete")?,
     }
     Ok(Decision::Next)
@@ -83,7 +89,7 @@ pub(crate) fn pass_events(
     exchange: &Exchange,
     events: Vec<Event>,
     ending: Ending,
-    memory: &Memory,
+    (memory, prices): (&Memory, &[Price]),
 ) -> Result<Outcome, Failure> {
     let client = memory.pair.client;
     let mut progress = Progress::load(exchange, || Watch::new(client))?;
@@ -108,7 +114,7 @@ pub(crate) fn pass_events(
     progress.store(exchange)?;
     let tally = progress.now.tally();
     if let Some(outcome) = tally.outcome.filter(|_| !was_over) {
-        memory::publish(exchange, &tally.usage(&memory.heading), outcome)?;
+        memory::publish(exchange, (&memory.heading.model, prices), &tally.usage(&memory.heading), outcome)?;
     }
     Ok(match found {
         Some(error) => {

@@ -6,6 +6,7 @@ use gatewright_llm::Dialect;
 use gatewright_llm::dialect::{ChatThoughts, Options, ThinkingStyle};
 use gatewright_llm::endpoint::default_prefix;
 use gatewright_llm::fault::OnLoss;
+use gatewright_llm::price::Price;
 use gatewright_sdk::{Exchange, Failure, Problem, Scalar, failure, problem};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,6 +49,9 @@ pub struct Settings {
     /// for `bedrock` and `cohere` nothing.
     #[serde(default)]
     path_prefix: Option<String>,
+    /// What tokens cost. Without a price that fits, an answer has no cost.
+    #[serde(default)]
+    pub(crate) prices: Vec<Price>,
 }
 
 /// What is known of the upstream of one attempt.
@@ -114,6 +118,10 @@ impl Settings {
         };
         if self.path_prefix.as_ref().is_some_and(|prefix| !is_path(prefix)) {
             problems.push(problem("/path_prefix", "is empty, or begins with \"/\" and does not end with one"));
+        }
+        for (number, price) in self.prices.iter().enumerate() {
+            let faults = price.faults().into_iter();
+            problems.extend(faults.map(|(field, message)| problem(&format!("/prices/{number}/{field}"), message)));
         }
         problems
     }

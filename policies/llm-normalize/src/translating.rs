@@ -5,6 +5,7 @@ use gatewright_llm::dialect::{Frame, Heading, Output, messages};
 use gatewright_llm::endpoint::{self, Endpoint};
 use gatewright_llm::error::{ErrorKind, UpstreamError};
 use gatewright_llm::fault::{Fault, Ledger};
+use gatewright_llm::price::Price;
 use gatewright_llm::translate::{self, Asked, Outcome as Went, Pair, Relay};
 use gatewright_sdk::{
     Body, BodyError, Decision, Ending, Event, Exchange, Failure, Outcome, Reply, clock, failure, log,
@@ -127,7 +128,12 @@ pub(crate) fn frame_for_client(exchange: &Exchange, client: Dialect) -> Result<(
     Ok(())
 }
 
-pub(crate) fn translate_response(exchange: &Exchange, content: &Body, memory: &Memory) -> Result<Decision, Failure> {
+pub(crate) fn translate_response(
+    exchange: &Exchange,
+    content: &Body,
+    memory: &Memory,
+    prices: &[Price],
+) -> Result<Decision, Failure> {
     let status = exchange.response_status().unwrap_or(200);
     let bytes = content.read_all();
     let text = String::from_utf8_lossy(&bytes);
@@ -142,7 +148,7 @@ pub(crate) fn translate_response(exchange: &Exchange, content: &Body, memory: &M
         Ok(response) => {
             content.replace(response.body.as_bytes())?;
             warn_client(exchange, &ledger.close().unwrap_or_default());
-            memory::publish(exchange, &response.usage, Went::Complete)?;
+            memory::publish(exchange, (&memory.heading.model, prices), &response.usage, Went::Complete)?;
         }
         Err(error) => {
             let error = if error.is_found { UpstreamError::new(ErrorKind::Other, error.message) } else { error };
@@ -164,7 +170,7 @@ pub(crate) fn translate_events(
     exchange: &Exchange,
     events: Vec<Event>,
     ending: Ending,
-    memory: &Memory,
+    (memory, prices): (&Memory, &[Price]),
 ) -> Result<Outcome, Failure> {
     let mut progress = Progress::load(exchange, || Relay::new(memory.pair))?;
     let was_over = progress.now.tally().outcome.is_some();
@@ -183,7 +189,7 @@ pub(crate) fn translate_events(
     }
     let tally = progress.now.tally();
     if let Some(outcome) = tally.outcome.filter(|_| !was_over) {
-        memory::publish(exchange, &tally.usage(&memory.heading), outcome)?;
+        memory::publish(exchange, (&memory.heading.model, prices), &tally.usage(&memory.heading), outcome)?;
     }
     let events = output.frames.into_iter().map(|frame| Event { name: frame.name, data: frame.data }).collect();
     // After a good end nothing more is to come, and the connection to the upstream can be used again.

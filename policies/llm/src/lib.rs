@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod error;
 pub mod fault;
 pub mod json;
+pub mod price;
 mod sides;
 pub mod spoken;
 pub mod tool_name;

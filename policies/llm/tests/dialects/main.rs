@@ -10,6 +10,7 @@ mod json;
 mod matrix;
 mod messages;
 mod pairs;
+mod price;
 mod responses;
 mod rig;
 mod settling;
