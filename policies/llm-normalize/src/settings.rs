@@ -87,9 +87,10 @@ impl From<Loss> for OnLoss {
     }
 }
 
-/// The one of several that has this name.
-fn named<T: DeserializeOwned>(name: &str) -> Option<T> {
-    let name: StrDeserializer<'_, Error> = name.into_deserializer();
+/// The one of several that a property names.
+fn named<T: DeserializeOwned>(exchange: &Exchange, property: &str) -> Option<T> {
+    let name = exchange.property_text(property)?;
+    let name: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
     T::deserialize(name).ok()
 }
 
@@ -140,19 +141,22 @@ impl Settings {
         if let Some(dialect) = self.dialect {
             return Ok(Target { dialect, path_prefix: self.path_prefix.clone(), options });
         }
-        let text = |name: &str| exchange.property_text(name);
-        let dialect = text("upstream.dialect").and_then(|name| named(&name));
+        let dialect = named(exchange, "upstream.dialect");
         let dialect =
             dialect.ok_or_else(|| failure("no-dialect", "write `dialect`, or name the upstream's `provider`"))?;
         if self.thoughts.is_none() {
-            options.chat_thoughts = text("upstream.thoughts").and_then(|name| named(&name)).unwrap_or_default();
+            options.chat_thoughts = named(exchange, "upstream.thoughts").unwrap_or_default();
         }
         if self.older_max_tokens.is_none() {
             options.has_older_max_tokens =
                 matches!(exchange.property("upstream.older-max-tokens"), Some(Scalar::Boolean(true)));
         }
-        let path_prefix = self.path_prefix.clone().or_else(|| text("upstream.path-prefix"));
-        Ok(Target { dialect, path_prefix, options })
+        Ok(Target { dialect, path_prefix: self.prefix(exchange), options })
+    }
+
+    /// What stands before the fixed part of the upstream's paths: from here, or from its provider.
+    fn prefix(&self, exchange: &Exchange) -> Option<String> {
+        self.path_prefix.clone().or_else(|| exchange.property_text("upstream.path-prefix"))
     }
 
     /// Moves a path that is no chat, such as that of embeddings, to where the upstream's provider has it.
@@ -163,9 +167,8 @@ impl Settings {
         if self.dialect.is_some() {
             return Ok(());
         }
-        let text = |name: &str| exchange.property_text(name);
-        let Some(dialect) = text("upstream.dialect").and_then(|name| named(&name)) else { return Ok(()) };
-        let prefix = self.path_prefix.clone().or_else(|| text("upstream.path-prefix")).unwrap_or_default();
+        let Some(dialect) = named(exchange, "upstream.dialect") else { return Ok(()) };
+        let prefix = self.prefix(exchange).unwrap_or_default();
         let begins = default_prefix(dialect);
         let rest = path.strip_prefix(begins).filter(|rest| rest.starts_with('/') && !begins.is_empty());
         if let Some(rest) = rest.filter(|_| prefix != begins) {
